@@ -1,0 +1,29 @@
+"""The command line: one module per verb, each light to import; heavy packages load inside the verb."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from prism_edge.errors import PlanError, PrismError, SettingsError
+
+app = typer.Typer(
+    name="prism-edge",
+    help="Measure a few boards, then answer every Transformer request by the fastest plan.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run one command; exit 0 ok, 1 failed, 2 misuse. A ``PrismError`` never shows a traceback."""
+    try:
+        app()
+    except PrismError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, PlanError | SettingsError) else 1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
