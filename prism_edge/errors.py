@@ -11,9 +11,13 @@
     ├── LabError              the lab cannot be built, found or changed
     ├── EnergyError           no power reading where one was asked for
     ├── JournalError          a journal that cannot be read
-    └── ClusterError          something between boards
-        ├── UnreachableError  a board or daemon does not answer
-        └── PeerLostError     a peer died, froze or sent the wrong thing during an exchange
+    ├── ClusterError          something between boards
+    │   ├── UnreachableError  a board or daemon does not answer
+    │   └── PeerLostError     a peer died, froze or sent the wrong thing during an exchange
+    └── ServiceError          the daemon refuses a request it has understood
+        ├── NotFoundError     no such model                                        (HTTP 404)
+        ├── UnavailableError  full, loading or draining; carries retry_after_s     (HTTP 503)
+        └── DeadlineError     the request's deadline passed before its answer      (HTTP 504)
 
 An ``assert`` is a bug of ours; a ``PrismError`` is the user's world and never shows a traceback.
 """
@@ -65,3 +69,23 @@ class UnreachableError(ClusterError):
 
 class PeerLostError(ClusterError):
     """A peer died, froze, or sent something that was not agreed on, during an exchange."""
+
+
+class ServiceError(PrismError):
+    """The daemon refuses a request it has understood."""
+
+
+class NotFoundError(ServiceError):
+    """The daemon serves no such model."""
+
+
+class UnavailableError(ServiceError):
+    """The daemon cannot take the request now; ``retry_after_s`` says when to ask again."""
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class DeadlineError(ServiceError):
+    """The request's deadline passed before its answer was there."""
