@@ -1,0 +1,34 @@
+"""Model families: the only files that know how Hugging Face names things."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prism_edge.errors import ModelError
+from prism_edge.families import bert, gpt2, vit
+from prism_edge.families.checkpoint import read_checkpoint, read_config
+from prism_edge.families.model import Model
+
+FAMILIES = {"vit": (vit.Vit, vit), "bert": (bert.Bert, bert), "gpt2": (gpt2.Gpt2, gpt2)}
+
+
+def load(directory: Path) -> Model:
+    """The model of a Hugging Face model directory, in fp32 on the CPU.
+
+    Raises ``ModelError`` that says which families and architectures are supported.
+    """
+    config = read_config(directory)
+    kind = config.get("model_type")
+    if kind not in FAMILIES:
+        raise ModelError(
+            f"{directory}: model_type {kind!r} is not supported (supported: {', '.join(FAMILIES)})"
+        )
+    build, module = FAMILIES[kind]
+    checkpoint = read_checkpoint(directory, module.PREFIX)
+    if checkpoint.architecture not in module.ARCHITECTURES:
+        raise ModelError(
+            f"{directory}: architecture {checkpoint.architecture} is not supported "
+            f"(supported for {kind}: {', '.join(module.ARCHITECTURES)})"
+        )
+    model: Model = build(checkpoint)
+    return model

@@ -1,0 +1,46 @@
+"""Moving tensors between ranks. ``Transport`` is the seam; loopback is its twin without a network.
+
+A message is a frame of 16 bytes (sequence number, payload bytes) and a payload. GLOO delivers a
+message of the wrong size without a word, so both ends compute every size from the plan and the
+frame is checked before a payload is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from torch import Tensor
+
+FRAME_BYTES = 16
+
+
+class Pending(Protocol):
+    """Messages under way."""
+
+    def wait(self, timeout_s: float | None = None) -> dict[int, Tensor]:
+        """Payloads by source rank, uint8 [bytes], once all are here and ours have left.
+
+        They are valid until the next message from the same rank. Raises ``PeerLostError``.
+        """
+        ...
+
+
+class Transport(Protocol):
+    """One rank's end of a group; used by one thread, except for ``abort``."""
+
+    rank: int
+    size: int
+    sent_bytes: int  # payload sent so far, frames excluded
+
+    def begin(self, sends: Mapping[int, Tensor], receives: Mapping[int, int]) -> Pending:
+        """Start sending tensors to ranks and receiving that many bytes from ranks."""
+        ...
+
+    def abort(self) -> None:
+        """Wake whoever waits, with ``PeerLostError``; callable from any thread."""
+        ...
+
+    def close(self) -> None:
+        """Leave the group."""
+        ...

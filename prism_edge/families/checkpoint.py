@@ -1,0 +1,111 @@
+"""A model directory as Hugging Face writes it: config.json and weights, read without transformers.
+
+Checkpoint keys are stable across transformers releases (attribute names are not), and reading them
+directly brings an engine up seconds sooner than importing transformers would.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from prism_edge.errors import ModelError
+
+EDGE_BYTES = 1 << 20  # of each weight file, at both ends, that go into the fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """``config``: config.json. ``weights``: tensors by key, base-model prefix removed."""
+
+    directory: Path
+    config: dict[str, Any]
+    weights: dict[str, Tensor]
+
+    def tensor(self, key: str) -> Tensor:
+        """The tensor called ``key``; ``ModelError`` names it when it is missing."""
+        if key not in self.weights:
+            raise ModelError(
+                f"{self.directory}: no tensor {key!r} in the weights; is the checkpoint complete?"
+            )
+        return self.weights[key].float()
+
+    def setting(self, key: str, default: Any = None) -> Any:
+        """A value of config.json; without ``default`` it must be there."""
+        value = self.config.get(key, default)
+        if value is None:
+            raise ModelError(f"{self.directory}/config.json: {key!r} is missing")
+        return value
+
+    @property
+    def architecture(self) -> str:
+        names = self.config.get("architectures") or ["?"]
+        return str(names[0])
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """config.json of a model directory; ``ModelError`` says what is wrong with it."""
+    path = directory / "config.json"
+    if not directory.is_dir():
+        raise ModelError(f"model directory {directory} does not exist")
+    if not path.is_file():
+        raise ModelError(f"{directory} holds no config.json; is it a Hugging Face model directory?")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{path} holds no JSON object")
+    return config
+
+
+def read_checkpoint(directory: Path, prefix: str) -> Checkpoint:
+    """Configuration and weights of ``directory``; keys lose ``prefix`` where they have it."""
+    config = read_config(directory)
+    weights: dict[str, Tensor] = {}
+    for path in weight_files(directory):
+        try:
+            if path.suffix == ".safetensors":
+                part = load_file(path)
+            else:
+                part = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except Exception as error:  # safetensors and torch raise many kinds for a broken file
+            raise ModelError(
+                f"{path} cannot be read: {error}; copy or download the checkpoint again"
+            ) from error
+        for key, tensor in part.items():
+            name = key.removeprefix(prefix).replace("LayerNorm.gamma", "LayerNorm.weight")
+            weights[name.replace("LayerNorm.beta", "LayerNorm.bias")] = tensor
+    return Checkpoint(directory=directory, config=config, weights=weights)
+
+
+def weight_files(directory: Path) -> list[Path]:
+    """The files that hold the weights, sorted; safetensors before PyTorch's own format."""
+    for pattern in ("model*.safetensors", "pytorch_model*.bin"):
+        files = sorted(directory.glob(pattern))
+        if files:
+            return files
+    raise ModelError(f"{directory} holds no weights (model.safetensors or pytorch_model.bin)")
+
+
+def fingerprint(directory: Path) -> str:
+    """16 hex digits that change with the configuration, or with size, head or tail of a weight file.
+
+    Cheap enough to compute at every start, so that cost tables know the model they were measured on.
+    """
+    digest = hashlib.sha256(json.dumps(read_config(directory), sort_keys=True).encode())
+    for path in weight_files(directory):
+        size = path.stat().st_size
+        digest.update(f"{path.name}:{size}".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(EDGE_BYTES))
+            file.seek(max(0, size - EDGE_BYTES))
+            digest.update(file.read(EDGE_BYTES))
+    return digest.hexdigest()[:16]

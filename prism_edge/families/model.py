@@ -1,0 +1,92 @@
+"""What the loop of one rank needs of a model, whatever its family.
+
+Letters: B batch, N tokens, n own tokens, D width.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from prism_edge.errors import ModelError
+from prism_edge.layout import ModelShape
+from prism_edge.tensors.block import Block
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """A named input or output: dtype in the protocol's words, shape with -1 where it varies."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+class Model(ABC):
+    """One checkpoint in memory, on one device.
+
+    Inputs are prepared once on the leader (``prepare``), cut to what a rank needs (``part``), and
+    travel so; a rank turns its part into embeddings (``embed``); the leader reads answers off
+    hidden rows (``head``).
+    """
+
+    shape: ModelShape
+    blocks: Sequence[Block]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    @abstractmethod
+    def prepare(self, inputs: Mapping[str, Tensor]) -> Tensors:
+        """Checked inputs in the form in which they travel; ``InputError`` names what is wrong."""
+
+    @abstractmethod
+    def part(self, prepared: Tensors, start: int, stop: int) -> Tensors:
+        """The raw input from which tokens ``start`` to ``stop`` can be embedded."""
+
+    @abstractmethod
+    def embed(self, part: Tensors, start: int, stop: int) -> Tensor:
+        """Embeddings of tokens ``start`` to ``stop`` from their part of the input.  -> [B,n,D]"""
+
+    @abstractmethod
+    def head(self, rows: Tensor) -> Tensors:
+        """Outputs from the rows of the last block that the head needs.  [B,.,D] -> by name"""
+
+    def tokens(self, prepared: Tensors) -> int:
+        """Tokens N of a prepared input."""
+        return self.shape.tokens
+
+    def real(self, prepared: Tensors) -> Tensor | None:
+        """1 for a token, 0 for padding; None when nothing is padded.  -> [B,N] or None"""
+        return None
+
+    @property
+    def positionwise(self) -> bool:
+        """True when every rank can embed every token from the part it is sent."""
+        return not self.shape.fixed_tokens
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": functional.gelu,
+    "gelu_new": lambda x: functional.gelu(x, approximate="tanh"),
+    "gelu_pytorch_tanh": lambda x: functional.gelu(x, approximate="tanh"),
+    "gelu_fast": lambda x: functional.gelu(x, approximate="tanh"),
+    "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
+    "relu": functional.relu,
+    "silu": functional.silu,
+    "tanh": torch.tanh,
+}
+
+
+def activation(name: str) -> Callable[[Tensor], Tensor]:
+    """The activation that config.json calls ``name``."""
+    if name not in ACTIVATIONS:
+        known = ", ".join(ACTIVATIONS)
+        raise ModelError(f"activation {name!r} is not supported (supported: {known})")
+    return ACTIVATIONS[name]

@@ -1,0 +1,171 @@
+"""Ranks as processes on boards, over torch.distributed's GLOO.
+
+The process group object is used directly, not through the module-level default group: a group that
+lost a peer is dropped and the next one built, with no global state to reset. Facts this file rests
+on, executed with torch 2.13: a wait that times out closes the pair for good; a killed peer raises
+at once on the others; ``abort`` of a group does not wake a blocked wait, but shutting its sockets
+down does (``sockets.py``); sizes that differ are not noticed, hence the frame.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from prism_edge.errors import ClusterError, PeerLostError
+from prism_edge.transport import FRAME_BYTES
+from prism_edge.transport.sockets import listening_socket, shut_down
+
+FRAME = struct.Struct("<qq")  # sequence number in this direction of this pair, payload bytes
+FOREVER_S = 30 * 24 * 3600.0
+
+if FRAME.size != FRAME_BYTES:
+    raise AssertionError("the frame is part of the wire format")
+
+
+def gloo_available() -> bool:
+    """True when this PyTorch was built with torch.distributed and GLOO."""
+    # some Jetson builds have a nearly empty torch.distributed: touch nothing else before this
+    return dist.is_available() and getattr(dist, "is_gloo_available", lambda: True)()
+
+
+class GlooStore:
+    """The rendezvous of all epochs, listening on one declared address only."""
+
+    def __init__(self, address: str) -> None:
+        listener = listening_socket(address)
+        self.address = address
+        self.port: int = listener.getsockname()[1]
+        # the store takes the descriptor over; by default it would listen on every interface
+        self.store = dist.TCPStore(
+            address,
+            self.port,
+            is_master=True,
+            wait_for_workers=False,
+            master_listen_fd=listener.detach(),
+        )
+
+
+class Gloo:
+    """One rank's end of one epoch's group. Tensors must be on the CPU.
+
+    ``address``: this board's own address, the only one GLOO binds to. ``timeout_s``: longest silence
+    of a peer inside an exchange. ``join_timeout_s``: longest wait for all ranks to appear. Raises
+    ``ClusterError`` when the group cannot be formed.
+    """
+
+    def __init__(
+        self,
+        store: dist.Store,
+        store_port: int,
+        *,
+        epoch: int,
+        rank: int,
+        size: int,
+        address: str,
+        timeout_s: float,
+        join_timeout_s: float,
+    ) -> None:
+        self.rank = rank
+        self.size = size
+        self.sent_bytes = 0
+        self._timeout_s = timeout_s
+        self._store_port = store_port
+        self._sequence: dict[tuple[str, int], int] = {}
+        self._buffers: dict[tuple[str, int, int], Tensor] = {}
+        options = dist.ProcessGroupGloo._Options()
+        options._timeout = timedelta(seconds=join_timeout_s)
+        try:
+            options._devices = [dist.ProcessGroupGloo.create_device(hostname=address)]
+            self._group = dist.ProcessGroupGloo(
+                dist.PrefixStore(f"epoch{epoch}", store), rank, size, options
+            )
+        except RuntimeError as error:
+            raise ClusterError(
+                f"rank {rank} at {address}: no group of {size} within {join_timeout_s:g} s; "
+                f"are the other boards in service, and is this the address they can reach? ({error})"
+            ) from error
+
+    def begin(self, sends: Mapping[int, Tensor], receives: Mapping[int, int]) -> GlooPending:
+        works: list[Any] = []
+        incoming: dict[int, Tensor] = {}
+        try:
+            for rank, size in receives.items():
+                incoming[rank] = self._buffer("receive", rank, size)
+                works.append((rank, self._group.recv([incoming[rank]], rank, 0)))
+            for rank, tensor in sends.items():
+                payload = tensor.detach().contiguous().view(-1).view(torch.uint8)
+                buffer = self._buffer("send", rank, payload.numel())
+                frame = FRAME.pack(self._next("send", rank), payload.numel())
+                buffer[:FRAME_BYTES] = torch.frombuffer(bytearray(frame), dtype=torch.uint8)
+                buffer[FRAME_BYTES:] = payload
+                self.sent_bytes += payload.numel()
+                works.append((rank, self._group.send([buffer], rank, 0)))
+        except RuntimeError as error:
+            raise PeerLostError(f"rank {self.rank}: {_gist(error)}") from error
+        return GlooPending(self, works, incoming)
+
+    def check(self, rank: int, buffer: Tensor) -> Tensor:
+        """The payload of a received message, once its frame is the one agreed on."""
+        sequence, size = FRAME.unpack(buffer[:FRAME_BYTES].numpy().tobytes())
+        expected = self._next("receive", rank), buffer.numel() - FRAME_BYTES
+        if (sequence, size) != expected:
+            raise PeerLostError(
+                f"rank {self.rank}: rank {rank} sent message {sequence} of {size} bytes, agreed was "
+                f"message {expected[0]} of {expected[1]}; do both boards run the same prism-edge?"
+            )
+        return buffer[FRAME_BYTES:]
+
+    @property
+    def timeout_s(self) -> float:
+        return self._timeout_s
+
+    def abort(self) -> None:
+        shut_down(spare_port=self._store_port)
+
+    def close(self) -> None:
+        self.abort()
+        self._buffers.clear()
+
+    def _next(self, direction: str, rank: int) -> int:
+        number = self._sequence.get((direction, rank), 0)
+        self._sequence[direction, rank] = number + 1
+        return number
+
+    def _buffer(self, direction: str, rank: int, size: int) -> Tensor:
+        key = (direction, rank, size)
+        if key not in self._buffers:
+            self._buffers[key] = torch.empty(FRAME_BYTES + size, dtype=torch.uint8)
+        return self._buffers[key]
+
+
+class GlooPending:
+    """Sends and receives in flight."""
+
+    def __init__(self, owner: Gloo, works: list[Any], incoming: dict[int, Tensor]) -> None:
+        self._owner = owner
+        self._works = works
+        self._incoming = incoming
+
+    def wait(self, timeout_s: float | None = None) -> dict[int, Tensor]:
+        limit = timedelta(seconds=self._owner.timeout_s if timeout_s is None else timeout_s)
+        for rank, work in self._works:
+            try:
+                work.wait(limit)
+            except RuntimeError as error:
+                raise PeerLostError(
+                    f"rank {self._owner.rank}: lost rank {rank}: {_gist(error)}"
+                ) from error
+        return {rank: self._owner.check(rank, buffer) for rank, buffer in self._incoming.items()}
+
+
+def _gist(error: RuntimeError) -> str:
+    """GLOO's own words, without source path and advice: "Connection closed by peer [ip]:port"."""
+    text = str(error).split("] ", 1)[-1]
+    return text.split(". This is typically", 1)[0].strip().splitlines()[0]

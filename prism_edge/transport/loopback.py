@@ -1,0 +1,91 @@
+"""Ranks as threads of one process: the transport for tests and for machines without a network."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from prism_edge.errors import PeerLostError
+
+T = TypeVar("T")
+Mailbox = dict[tuple[int, int], "queue.Queue[Tensor | None]"]
+
+
+class Loopback:
+    """One rank of an in-process group; ``None`` in a mailbox means its sender is gone."""
+
+    def __init__(self, rank: int, size: int, mail: Mailbox, timeout_s: float) -> None:
+        self.rank = rank
+        self.size = size
+        self.sent_bytes = 0
+        self._mail = mail
+        self._timeout_s = timeout_s
+
+    def begin(self, sends: Mapping[int, Tensor], receives: Mapping[int, int]) -> LoopbackPending:
+        for rank, tensor in sends.items():
+            payload = tensor.detach().contiguous().view(-1).view(torch.uint8).clone()
+            self.sent_bytes += payload.numel()
+            self._mail[self.rank, rank].put(payload)
+        return LoopbackPending(self, dict(receives))
+
+    def receive(self, source: int, size: int, timeout_s: float | None) -> Tensor:
+        try:
+            payload = self._mail[source, self.rank].get(timeout=timeout_s or self._timeout_s)
+        except queue.Empty as error:
+            raise PeerLostError(
+                f"rank {self.rank}: nothing from rank {source} within {self._timeout_s:g} s"
+            ) from error
+        if payload is None:
+            raise PeerLostError(f"rank {self.rank}: rank {source} has left the group")
+        if payload.numel() != size:
+            raise PeerLostError(
+                f"rank {self.rank}: rank {source} sent {payload.numel()} bytes, agreed were {size}"
+            )
+        return payload
+
+    def abort(self) -> None:
+        for (_, destination), box in self._mail.items():
+            if destination == self.rank:
+                box.put(None)
+
+    def close(self) -> None:
+        for (source, _), box in self._mail.items():
+            if source == self.rank:
+                box.put(None)
+
+
+class LoopbackPending:
+    """Receives that have been asked for and not yet taken."""
+
+    def __init__(self, transport: Loopback, receives: dict[int, int]) -> None:
+        self._transport = transport
+        self._receives = receives
+
+    def wait(self, timeout_s: float | None = None) -> dict[int, Tensor]:
+        return {
+            source: self._transport.receive(source, size, timeout_s)
+            for source, size in self._receives.items()
+        }
+
+
+def loopback_group(size: int, timeout_s: float = 60.0) -> list[Loopback]:
+    """Transports of one group, one a rank."""
+    mail: Mailbox = {
+        (source, destination): queue.Queue()
+        for source in range(size)
+        for destination in range(size)
+        if source != destination
+    }
+    return [Loopback(rank, size, mail, timeout_s) for rank in range(size)]
+
+
+def run_ranks(ranks: Sequence[Callable[[], T]]) -> list[T]:
+    """Results of all ranks, each run in a thread of its own; the first error is raised."""
+    with ThreadPoolExecutor(max_workers=len(ranks)) as pool:
+        futures = [pool.submit(rank) for rank in ranks]
+        return [future.result() for future in futures]
