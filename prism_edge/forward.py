@@ -11,6 +11,7 @@ import time
 import torch
 from torch import Tensor
 
+from prism_edge.echo import PROBE, follow_echo
 from prism_edge.exchange import decode, encode
 from prism_edge.families.model import Model, Tensors
 from prism_edge.layout import Layout, batch_shares, check_fits, token_layout
@@ -55,6 +56,9 @@ def follow(models: dict[str, Model], group: Transport) -> Header:
     Waits for the header as long as it takes. Raises ``PeerLostError`` when the group breaks.
     """
     header = receive_header(group)
+    if header.model == PROBE:
+        follow_echo(header, group)
+        return header
     model, recorder = models[header.model], Recorder()
     received = unpack_body(header, group.begin({}, {0: header.body_bytes}).wait()[0])
     if header.plan.method == "split":

@@ -1,4 +1,4 @@
-"""Who owns which tokens, who hears what, and what that costs in bytes and operations. Pure arithmetic.
+"""Who owns which tokens, who hears what, and what it costs in bytes and operations. Pure.
 
 Letters: P ranks, N tokens, n own tokens, L segments a rank announces, R columns a rank hears,
 M = n + R known columns, D width, B batch. Engine, cost model and reports all count with this file.
@@ -209,6 +209,14 @@ def output_bytes(layout: Layout, rank: int, batch: int) -> int:
         return 0
     rows = 1 if shape.needs == "last" else layout.own[rank]
     return batch * rows * shape.width * 4
+
+
+def wire_bytes(layout: Layout, batch: int) -> int:
+    """Payload of everything one request sends between boards, in all directions, framing excluded."""
+    ranks = range(1, layout.plan.p)
+    scattered = sum(input_bytes(layout, rank, batch) for rank in ranks)
+    gathered = sum(output_bytes(layout, rank, batch) for rank in ranks)
+    return scattered + layout.exchange_bytes(batch) + gathered
 
 
 def _given(shape: ModelShape) -> int:

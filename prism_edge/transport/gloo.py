@@ -15,15 +15,17 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-import torch.distributed as dist
+import torch.distributed
 from torch import Tensor
 
 from prism_edge.errors import ClusterError, PeerLostError
 from prism_edge.transport import FRAME_BYTES
 from prism_edge.transport.sockets import listening_socket, shut_down
 
+# torch's stubs do not export the store and group classes; some Jetson builds lack them altogether
+dist: Any = torch.distributed
+
 FRAME = struct.Struct("<qq")  # sequence number in this direction of this pair, payload bytes
-FOREVER_S = 30 * 24 * 3600.0
 
 if FRAME.size != FRAME_BYTES:
     raise AssertionError("the frame is part of the wire format")
@@ -32,7 +34,7 @@ if FRAME.size != FRAME_BYTES:
 def gloo_available() -> bool:
     """True when this PyTorch was built with torch.distributed and GLOO."""
     # some Jetson builds have a nearly empty torch.distributed: touch nothing else before this
-    return dist.is_available() and getattr(dist, "is_gloo_available", lambda: True)()
+    return bool(dist.is_available()) and bool(getattr(dist, "is_gloo_available", lambda: True)())
 
 
 class GlooStore:
@@ -52,6 +54,11 @@ class GlooStore:
         )
 
 
+def connect_store(host: str, port: int) -> Any:
+    """A worker's connection to the leader's store. Raises ``RuntimeError`` when there is none."""
+    return dist.TCPStore(host, port, is_master=False, wait_for_workers=False)
+
+
 class Gloo:
     """One rank's end of one epoch's group. Tensors must be on the CPU.
 
@@ -62,7 +69,7 @@ class Gloo:
 
     def __init__(
         self,
-        store: dist.Store,
+        store: Any,
         store_port: int,
         *,
         epoch: int,
@@ -89,9 +96,11 @@ class Gloo:
         except RuntimeError as error:
             raise ClusterError(
                 f"rank {rank} at {address}: no group of {size} within {join_timeout_s:g} s; "
-                f"are the other boards in service, and is this the address they can reach? ({error})"
+                f"are the other boards in service, and can they reach this address? "
+                f"({_gist(error)})"
             ) from error
 
+    @torch.inference_mode()  # buffers outlive one call, so all calls must agree on the mode
     def begin(self, sends: Mapping[int, Tensor], receives: Mapping[int, int]) -> GlooPending:
         works: list[Any] = []
         incoming: dict[int, Tensor] = {}
@@ -117,8 +126,8 @@ class Gloo:
         expected = self._next("receive", rank), buffer.numel() - FRAME_BYTES
         if (sequence, size) != expected:
             raise PeerLostError(
-                f"rank {self.rank}: rank {rank} sent message {sequence} of {size} bytes, agreed was "
-                f"message {expected[0]} of {expected[1]}; do both boards run the same prism-edge?"
+                f"rank {self.rank}: rank {rank} sent message {sequence} of {size} bytes, "
+                f"agreed was message {expected[0]} of {expected[1]}; do both boards run the same prism-edge?"
             )
         return buffer[FRAME_BYTES:]
 

@@ -1,0 +1,151 @@
+"""The driver's end of an engine: orders out, answers as futures, everything else as events."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from prism_edge.engine.messages import Array, Message, read_message, write_message
+from prism_edge.errors import (
+    ClusterError,
+    InputError,
+    ModelError,
+    PeerLostError,
+    PlanError,
+    PrismError,
+)
+from prism_edge.settings import ModelSettings
+
+Popen = Callable[[Sequence[str]], "subprocess.Popen[bytes]"]
+KINDS: dict[str, type[PrismError]] = {
+    kind.__name__: kind for kind in (InputError, PlanError, ModelError, PeerLostError)
+}
+
+
+def engine_argv(
+    models: Sequence[ModelSettings],
+    *,
+    address: str,
+    leader: bool,
+    timeout_s: float,
+    pace_file: Path | None = None,
+) -> list[str]:
+    """The command that starts an engine."""
+    argv = [sys.executable, "-m", "prism_edge.engine.main", "--address", address]
+    argv += ["--timeout", f"{timeout_s:g}"]
+    argv += ["--leader"] if leader else []
+    argv += ["--pace-file", str(pace_file)] if pace_file else []
+    for model in models:
+        argv += ["--model", f"{model.name}={model.path}"]
+    return argv
+
+
+def local_popen(argv: Sequence[str]) -> subprocess.Popen[bytes]:
+    """A child of this process with pipes on stdin and stdout; stderr is shared."""
+    return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+class EngineGoneError(ClusterError):
+    """The engine ended before it answered."""
+
+
+class EngineClient:
+    """One running engine. ``event`` gets every message that answers no order, and one of kind
+    ``gone`` when the engine has ended; it is called from the reading thread."""
+
+    def __init__(self, process: subprocess.Popen[bytes], event: Callable[[Message], None]) -> None:
+        self.process = process
+        self._event = event
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, Future[Message]] = {}
+        self._lock = threading.Lock()
+        self._gone = False
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def send(self, kind: str, arrays: Mapping[str, Array] | None = None, **fields: Any) -> None:
+        """An order without an answer. Raises ``EngineGoneError``."""
+        with self._lock:
+            if self._gone:
+                raise EngineGoneError("the engine has ended")
+            try:
+                stream = cast(BinaryIO, self.process.stdin)
+                write_message(stream, Message(kind, fields, arrays or {}))
+            except (OSError, ValueError) as error:
+                raise EngineGoneError("the engine has ended") from error
+
+    def ask(
+        self, kind: str, arrays: Mapping[str, Array] | None = None, **fields: Any
+    ) -> Future[Message]:
+        """The answer to an order; it fails with a ``PrismError`` or ``EngineGoneError``."""
+        number = next(self._numbers)
+        future: Future[Message] = Future()
+        with self._lock:
+            self._waiting[number] = future
+        try:
+            self.send(kind, arrays, id=number, **fields)
+        except EngineGoneError as error:
+            with self._lock:
+                self._waiting.pop(number, None)
+            if not future.done():
+                future.set_exception(error)
+        return future
+
+    def kill(self) -> None:
+        """The engine is gone, whatever it was doing."""
+        self.process.kill()
+        self.process.wait()
+        self._reader.join(timeout=5)
+
+    def close(self, timeout_s: float = 3.0) -> None:
+        """The engine has ended, in order if it could."""
+        try:
+            self.send("stop")
+            self.process.wait(timeout_s)
+        except (EngineGoneError, subprocess.TimeoutExpired):
+            self.process.kill()
+        self.process.wait()
+        self._reader.join(timeout=5)
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                try:
+                    stream.close()
+                except OSError:
+                    continue  # unflushed orders to an engine that is gone
+
+    def _read(self) -> None:
+        stream = cast(BinaryIO, self.process.stdout)
+        try:
+            while (message := read_message(stream)) is not None:
+                self._take(message)
+        except (EOFError, OSError, ValueError):
+            pass  # ended in the middle of a message: killed
+        code = self.process.wait()
+        with self._lock:
+            self._gone = True
+            waiting, self._waiting = self._waiting, {}
+        for future in waiting.values():
+            if not future.done():
+                future.set_exception(EngineGoneError(f"the engine ended with code {code}"))
+        self._event(Message("gone", {"code": code}))
+
+    def _take(self, message: Message) -> None:
+        number = message.fields.get("id")
+        if number is None:
+            self._event(message)
+            return
+        with self._lock:
+            future = self._waiting.pop(number, None)
+        if future is None or future.done():
+            return
+        if message.kind == "error":
+            kind = KINDS.get(message.fields["error"], ClusterError)
+            future.set_exception(kind(message.fields["message"]))
+        else:
+            future.set_result(message)

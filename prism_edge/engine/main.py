@@ -1,0 +1,251 @@
+"""The engine process: reads orders from stdin, computes in one thread, reports on stdout.
+
+Started by ``python -m prism_edge.engine.main``. It ends when its driver does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import queue
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from prism_edge.echo import lead_echo
+from prism_edge.engine.measure import measure
+from prism_edge.engine.member import Membership, Seat
+from prism_edge.engine.messages import Message, read_message, write_message
+from prism_edge.errors import InputError, PeerLostError, PrismError
+from prism_edge.families import load
+from prism_edge.families.checkpoint import fingerprint
+from prism_edge.families.model import Model
+from prism_edge.forward import follow, lead
+from prism_edge.layout import check_fits, wire_bytes
+from prism_edge.plan import LOCAL, Plan
+from prism_edge.spans import Recorder
+from prism_edge.transport import Transport
+from prism_edge.transport.gloo import GlooStore, gloo_available
+
+
+class Engine:
+    """Models in memory, a place in a group, and one thread that computes."""
+
+    def __init__(self, arguments: argparse.Namespace, output: BinaryIO) -> None:
+        self._output = output
+        self._output_lock = threading.Lock()
+        self._jobs: queue.Queue[Message | tuple[int, Transport] | None] = queue.Queue()
+        self._directories = {
+            item.partition("=")[0]: Path(item.partition("=")[2]) for item in arguments.model
+        }
+        self._models: dict[str, Model] = {}
+        self._store = (
+            GlooStore(arguments.address) if arguments.leader and gloo_available() else None
+        )
+        self._membership = Membership(
+            arguments.address,
+            self._store,
+            timeout_s=arguments.timeout,
+            join_timeout_s=arguments.join_timeout,
+            pace_file=arguments.pace_file,
+            joined=self._joined,
+            failed=lambda seat, text: self.report("left", epoch=seat.epoch, reason=text),
+        )
+
+    def report(self, kind: str, arrays: dict[str, Any] | None = None, **fields: Any) -> None:
+        with self._output_lock:
+            write_message(self._output, Message(kind, fields, arrays or {}))
+
+    def load(self) -> None:
+        """Models are in memory and each has answered once; ``ready`` is reported."""
+        for name, directory in self._directories.items():
+            self._models[name] = load(directory)
+            lead(self._models[name], name, LOCAL, example(self._models[name]), None, Recorder())
+        self.report(
+            "ready",
+            models=[
+                describe(name, self._models[name], path) for name, path in self._directories.items()
+            ],
+            store_port=self._store.port if self._store else None,
+            gloo=gloo_available(),
+            torch=torch.__version__,
+            device="cpu",
+        )
+
+    def order(self, message: Message) -> None:
+        """Take one order; anything that computes goes to the compute thread, in order."""
+        fields = message.fields
+        if message.kind == "join":
+            self._membership.join(Seat(**fields))
+        elif message.kind == "leave" and fields["now"]:
+            self._membership.leave(fields["epoch"])
+            self.report("left", epoch=fields["epoch"], reason="asked to leave")
+        else:
+            self._jobs.put(message)
+
+    def stop(self) -> None:
+        self._jobs.put(None)
+
+    def compute(self) -> None:
+        """The compute thread: orders of a driver, or requests of rank 0, until ``stop``."""
+        while (job := self._jobs.get()) is not None:
+            if not isinstance(job, Message):
+                self._follow(*job)
+                continue
+            try:
+                getattr(self, f"_do_{job.kind}")(job)
+            except Exception as error:  # the driver must get an answer to every order
+                if not isinstance(error, PrismError):
+                    import traceback
+
+                    traceback.print_exc()
+                self.report(
+                    "error",
+                    id=job.fields.get("id"),
+                    error=type(error).__name__,
+                    message=str(error) or type(error).__name__,
+                )
+
+    def _joined(self, seat: Seat, group: Transport) -> None:
+        if seat.rank > 0:
+            self._jobs.put((seat.epoch, group))
+        self.report("joined", epoch=seat.epoch, rank=seat.rank, size=seat.size)
+
+    def _follow(self, epoch: int, group: Transport) -> None:
+        """Requests of rank 0 are served until the group breaks."""
+        try:
+            while True:
+                follow(self._models, group)
+        except Exception as error:  # anything at all breaks the group: rank 0 answers by itself
+            if self._membership.leave(epoch):
+                self.report("left", epoch=epoch, reason=str(error) or type(error).__name__)
+
+    def _do_run(self, job: Message) -> None:
+        name, recorder = job.fields["model"], Recorder()
+        model, plan, fallback = self._model(name), Plan.parse(job.fields["plan"]), None
+        inputs = {key: torch.from_numpy(array) for key, array in job.arrays.items()}
+        group, epoch = self._membership.current()
+        try:
+            outputs = lead(model, name, plan, inputs, group, recorder)
+        except PeerLostError as error:
+            # the inputs are still here: this request is answered now, the group is somebody's later
+            fallback, recorder = str(error), Recorder()
+            if self._membership.leave(epoch):
+                self.report("left", epoch=epoch, reason=fallback)
+            plan = LOCAL
+            outputs = lead(model, name, plan, inputs, None, recorder)
+        batch, tokens = _extent(model, inputs)
+        layout = check_fits(plan, model.shape, batch, tokens, plan.p)
+        self.report(
+            "result",
+            {key: tensor.float().numpy() for key, tensor in outputs.items()},
+            id=job.fields["id"],
+            plan=str(plan),
+            fallback=fallback,
+            wire_bytes=wire_bytes(layout, batch),
+            spans=[[s.name, s.start_s, s.stop_s - s.start_s, s.bytes] for s in recorder.spans],
+        )
+
+    def _do_probe(self, job: Message) -> None:
+        (group, epoch), fields = self._membership.current(), job.fields
+        if group is None:
+            raise PeerLostError("no group to probe: no other board is in service")
+        try:
+            seconds = [
+                lead_echo(group, fields["rank"], fields["operation"], fields["bytes"])
+                for _ in range(fields["repeats"])
+            ]
+        except PeerLostError as error:
+            if self._membership.leave(epoch):
+                self.report("left", epoch=epoch, reason=str(error))
+            raise
+        self.report("probed", id=fields["id"], bytes=fields["bytes"], seconds=seconds)
+
+    def _do_measure(self, job: Message) -> None:
+        fields = job.fields
+        seconds = measure(
+            self._model(fields["model"]),
+            Plan.parse(fields["plan"]),
+            fields["rank"],
+            fields["batch"],
+            fields["tokens"],
+            fields["repeats"],
+        )
+        self.report("measured", id=fields["id"], seconds=seconds)
+
+    def _do_leave(self, job: Message) -> None:
+        self._membership.leave(job.fields["epoch"])
+        self.report("left", epoch=job.fields["epoch"], reason="asked to leave")
+
+    def _model(self, name: str) -> Model:
+        if name not in self._models:
+            raise InputError(
+                f"no model {name!r} here (models: {', '.join(self._models) or 'none'})"
+            )
+        return self._models[name]
+
+
+def example(model: Model) -> dict[str, torch.Tensor]:
+    """The smallest input that makes the model compute."""
+    shape = [1 if size == -1 else size for size in model.inputs[0].shape]
+    if model.shape.fixed_tokens:
+        return {model.inputs[0].name: torch.zeros(shape)}
+    return {model.inputs[0].name: torch.zeros(1, min(8, model.shape.tokens), dtype=torch.long)}
+
+
+def describe(name: str, model: Model, directory: Path) -> dict[str, Any]:
+    """What a driver needs to know of a model, as JSON values."""
+    shape = {key: getattr(model.shape, key) for key in model.shape.__dataclass_fields__}
+    return {
+        "name": name,
+        "fingerprint": fingerprint(directory),
+        "shape": shape,
+        "inputs": [[spec.name, spec.datatype, list(spec.shape)] for spec in model.inputs],
+        "outputs": [[spec.name, spec.datatype, list(spec.shape)] for spec in model.outputs],
+    }
+
+
+def _extent(model: Model, inputs: dict[str, torch.Tensor]) -> tuple[int, int]:
+    """Batch and tokens of an input that has been answered."""
+    first = next(iter(inputs.values()))
+    return first.shape[0], model.shape.tokens if model.shape.fixed_tokens else first.shape[1]
+
+
+def main() -> None:
+    """Run until stdin ends or ``stop`` is ordered; a start that fails is reported as ``failed``."""
+    parser = argparse.ArgumentParser(prog="python -m prism_edge.engine.main")
+    parser.add_argument("--model", action="append", default=[], metavar="NAME=DIR")
+    parser.add_argument("--address", default="127.0.0.1")
+    parser.add_argument("--leader", action="store_true")
+    parser.add_argument("--timeout", type=float, default=10.0)
+    parser.add_argument("--join-timeout", type=float, default=5.0)
+    parser.add_argument("--pace-file", type=Path)
+    arguments = parser.parse_args()
+    # an engine without its driver would keep a core and a port: the kernel ends it with its parent
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the driver's to handle
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    orders, output = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints must not end up between messages
+    try:
+        engine = Engine(arguments, output)
+        engine.load()
+    except PrismError as error:
+        write_message(output, Message("failed", {"message": str(error)}))
+        sys.exit(1)
+    thread = threading.Thread(target=engine.compute, daemon=True)
+    thread.start()
+    while (message := read_message(orders)) is not None and message.kind != "stop":
+        engine.order(message)
+    engine.stop()
+    thread.join(timeout=1.0)
+    os._exit(0)  # GLOO's threads may be blocked; nothing is left to write
+
+
+if __name__ == "__main__":
+    main()
