@@ -1,0 +1,230 @@
+"""The journal: every sample, executed batch and event of one leader, in one SQLite file.
+
+Appending is a queue operation and never waits for the disk, so an event loop may do it; a thread
+writes what has gathered once a second. A killed process loses at most that second and leaves a
+readable file (WAL); readers work while the writer is open. Missing values are NULL.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import astuple
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import quote
+
+import prism_edge
+from prism_edge.energy.rows import EventRow, JournalData, RequestRow
+from prism_edge.energy.sample import Sample
+from prism_edge.errors import JournalError
+
+__all__ = ["EventRow", "Journal", "JournalData", "RequestRow", "read"]
+
+SCHEMA = "1"
+TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE samples (board TEXT NOT NULL, t_s REAL NOT NULL, power_w REAL NOT NULL,
+    source TEXT NOT NULL);
+CREATE TABLE requests (id TEXT NOT NULL, model TEXT NOT NULL, batch INTEGER NOT NULL,
+    plan TEXT NOT NULL, why TEXT, forced INTEGER NOT NULL, start_s REAL NOT NULL,
+    stop_s REAL NOT NULL, latency_s REAL, ok INTEGER NOT NULL, error TEXT, wire_bytes INTEGER,
+    spans TEXT NOT NULL);
+CREATE TABLE events (t_s REAL NOT NULL, kind TEXT NOT NULL, detail TEXT);
+"""
+
+
+class Journal:
+    """The one writer of a journal; made by ``Journal.open``, ended by ``close``.
+
+    After a failed write (disk full, file removed) every call raises JournalError with the reason;
+    the caller goes on without a journal or opens another.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, flush_every_s: float) -> None:
+        self._path = path
+        self._connection = connection
+        self._rows: deque[tuple[str, tuple[object, ...]]] = deque()
+        self._writing = threading.Lock()
+        self._closing = threading.Event()
+        self._error: str | None = None
+        self._closed = False
+        self._thread = threading.Thread(
+            target=self._flush_regularly, args=(flush_every_s,), name="journal", daemon=True
+        )
+        self._thread.start()
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        cluster: str,
+        kind: str,
+        power: Mapping[str, str],
+        flush_every_s: float = 1.0,
+    ) -> Journal:
+        """A writer on ``path``: a new file, or one of the same cluster and kind to be continued.
+
+        ``power`` is each board's label (sensor, modelled, none). Raises JournalError for a file
+        that is not a journal, of another schema, or of another cluster or kind.
+        """
+        labels = {f"power.{board}": label for board, label in power.items()}
+        wanted = {"cluster": cluster, "kind": kind}
+        with _errors(path), contextlib.ExitStack() as undo:
+            connection = sqlite3.connect(path, check_same_thread=False)
+            undo.callback(connection.close)
+            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+                connection.execute("PRAGMA journal_mode=WAL")
+                first = {"schema": SCHEMA, "created": f"{time.time():.3f}", **wanted}
+                connection.executescript(f"BEGIN; {TABLES}")
+                connection.executemany("INSERT INTO meta VALUES (?, ?)", first.items())
+                connection.commit()
+            connection.execute("PRAGMA synchronous=NORMAL")
+            meta = _meta(connection, path)
+            for key, value in wanted.items():
+                if meta.get(key) != value:
+                    raise JournalError(
+                        f"{path}: is the journal of {key} {meta.get(key)!r}, not of {value!r}; "
+                        "name another file or move this one away"
+                    )
+            labels["prism_edge"] = prism_edge.__version__
+            connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", labels.items())
+            connection.commit()
+            undo.pop_all()
+        return cls(path, connection, flush_every_s)
+
+    def sample(self, sample: Sample) -> None:
+        """The sample is on its way to the file, at most a second from it."""
+        row = (sample.board, sample.t_s, sample.power_w, sample.source)
+        self._append("INSERT INTO samples VALUES (?, ?, ?, ?)", row)
+
+    def request(self, request: RequestRow) -> None:
+        """The executed batch is on its way to the file."""
+        *row, spans = astuple(request)
+        marks = ", ".join("?" * (len(row) + 1))
+        self._append(f"INSERT INTO requests VALUES ({marks})", (*row, json.dumps(spans)))
+
+    def event(self, event: EventRow) -> None:
+        """The event is on its way to the file."""
+        self._append("INSERT INTO events VALUES (?, ?, ?)", astuple(event))
+
+    def flush(self) -> None:
+        """Everything appended before this call is in the file; a few milliseconds, so rarely."""
+        with self._writing:
+            self._raise_if_unusable()
+            rows = [self._rows.popleft() for _ in range(len(self._rows))]
+            if not rows:
+                return
+            try:
+                with _errors(self._path), self._connection:
+                    for statement, row in rows:
+                        self._connection.execute(statement, row)
+            except JournalError as error:
+                self._error = str(error)
+                raise
+
+    def close(self) -> None:
+        """Everything is in the file and the file is closed, also when the last write failed."""
+        if self._closed:
+            return
+        self._closing.set()
+        self._thread.join()
+        try:
+            self.flush()
+        finally:
+            self._closed = True
+            self._connection.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _append(self, statement: str, row: tuple[object, ...]) -> None:
+        self._raise_if_unusable()
+        self._rows.append((statement, row))
+
+    def _raise_if_unusable(self) -> None:
+        if self._error is not None:
+            raise JournalError(self._error)
+        if self._closed:
+            raise JournalError(f"{self._path}: is closed; open it again to write")
+
+    def _flush_regularly(self, every_s: float) -> None:
+        while not self._closing.wait(every_s):
+            with contextlib.suppress(JournalError):  # kept, and raised by the next call
+                self.flush()
+
+
+def read(path: Path) -> JournalData:
+    """Everything committed to a journal, also while its writer is open or after it was killed.
+
+    Raises JournalError for a file that is missing, not a journal, damaged or of another schema.
+    """
+    if not path.is_file():
+        raise JournalError(f"{path}: no such journal; a leader writes one while it serves")
+    with (
+        _errors(path),
+        contextlib.closing(
+            sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
+        ) as connection,
+    ):
+        connection.execute("BEGIN")  # one snapshot for all tables
+        meta = _meta(connection, path)
+        samples = connection.execute(
+            "SELECT board, t_s, power_w, source FROM samples ORDER BY t_s, rowid"
+        )
+        requests = connection.execute("SELECT * FROM requests ORDER BY start_s, rowid")
+        requests.row_factory = sqlite3.Row
+        events = connection.execute("SELECT t_s, kind, detail FROM events ORDER BY t_s, rowid")
+        return JournalData(
+            meta=meta,
+            samples=tuple(Sample(board=b, t_s=t, power_w=p, source=s) for b, t, p, s in samples),
+            requests=tuple(_request(row) for row in requests),
+            events=tuple(EventRow(t_s=t, kind=k, detail=d) for t, k, d in events),
+        )
+
+
+def _request(row: sqlite3.Row) -> RequestRow:
+    values = dict(row)
+    values["spans"] = tuple(tuple(span) for span in json.loads(values["spans"]))
+    values["forced"], values["ok"] = bool(values["forced"]), bool(values["ok"])
+    return RequestRow(**values)
+
+
+def _meta(connection: sqlite3.Connection, path: Path) -> dict[str, str]:
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if not {"meta", "samples", "requests", "events"} <= tables:
+        raise JournalError(
+            f"{path}: is a database, but not a prism-edge journal; name another file"
+        )
+    meta: dict[str, str] = dict(connection.execute("SELECT key, value FROM meta"))
+    if meta.get("schema") != SCHEMA:
+        raise JournalError(
+            f"{path}: has journal schema {meta.get('schema')}, this prism-edge reads {SCHEMA}; "
+            "use the version that wrote it"
+        )
+    return meta
+
+
+@contextlib.contextmanager
+def _errors(path: Path) -> Iterator[None]:
+    """What SQLite or a damaged row says, as one JournalError naming the file."""
+    try:
+        yield
+    except (sqlite3.Error, ValueError, TypeError) as error:
+        raise JournalError(
+            f"{path}: is not a usable journal: {error}; name another file or move this one away"
+        ) from error
