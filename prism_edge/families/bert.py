@@ -33,6 +33,9 @@ class Bert(Model):
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         get, tensor = checkpoint.setting, checkpoint.tensor
+        for option in ("is_decoder", "add_cross_attention"):
+            if checkpoint.config.get(option):
+                raise ModelError(f"{checkpoint.directory}: {option} is not supported")
         if get("position_embedding_type", "absolute") != "absolute":
             raise ModelError(f"{checkpoint.directory}: only absolute positions are supported")
         width, layers, eps = get("hidden_size"), get("num_hidden_layers"), get("layer_norm_eps")
@@ -88,11 +91,16 @@ class Bert(Model):
         if kind == "BertForMaskedLM":
             dense, norm = "cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm"
             self._transform = affine(dense), _norm(checkpoint, norm, eps)
-            decoder = checkpoint.weights.get("cls.predictions.decoder.weight")
-            self._head = Affine(
-                self._word if decoder is None else decoder.float(),
-                checkpoint.tensor("cls.predictions.bias"),
-            )
+            bias = "cls.predictions.bias"
+            if checkpoint.config.get("tie_word_embeddings", True):
+                self._head = Affine(self._word, checkpoint.tensor(bias))
+            else:
+                # transformers 4 ties the two biases even here, and then writes one of them
+                own_bias = "cls.predictions.decoder.bias"
+                self._head = Affine(
+                    checkpoint.tensor("cls.predictions.decoder.weight"),
+                    checkpoint.tensor(own_bias if own_bias in checkpoint.weights else bias),
+                )
         else:
             self._head = affine("qa_outputs" if kind.endswith("Answering") else "classifier")
         labels = self._head.weight.shape[0]

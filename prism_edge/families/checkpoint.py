@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,9 @@ def read_checkpoint(directory: Path, prefix: str) -> Checkpoint:
             if path.suffix == ".safetensors":
                 part = load_file(path)
             else:
-                part = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+                # files from before PyTorch 1.6 are no zip archives and cannot be mapped
+                mapped = zipfile.is_zipfile(path)
+                part = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
         except Exception as error:  # safetensors and torch raise many kinds for a broken file
             raise ModelError(
                 f"{path} cannot be read: {error}; copy or download the checkpoint again"

@@ -36,8 +36,8 @@ class Gpt2(Model):
         self.blocks = [_block(checkpoint, layer, width, eps) for layer in range(layers)]
         self._head: Affine | None = None
         if checkpoint.architecture == "GPT2LMHeadModel":
-            untied = checkpoint.weights.get("lm_head.weight")
-            self._head = Affine(self._word if untied is None else untied.float(), None)
+            tied = checkpoint.config.get("tie_word_embeddings", True)
+            self._head = Affine(self._word if tied else tensor("lm_head.weight"), None)
         vocabulary = self._word.shape[0]
         name, last = ("logits", vocabulary) if self._head else ("last_hidden_state", width)
         self.outputs = (TensorSpec(name, "FP32", (-1, -1, last)),)

@@ -44,6 +44,7 @@ class Vit(Model):
         self._scale, self._shift = _normalisation(checkpoint, channels)
         self.blocks = [_block(checkpoint, layer, width, eps) for layer in range(layers)]
         self._classify = checkpoint.architecture == "ViTForImageClassification"
+        self._pool = activation(get("pooler_act", "tanh"))
         self._pooler: Affine | None = None
         self._classifier: Affine | None = None
         if self._classify:
@@ -101,7 +102,7 @@ class Vit(Model):
     def embed(self, part: Tensors, start: int, stop: int) -> Tensor:
         patches = part["patches"].to(self._weight.device)
         if patches.dtype == torch.uint8:
-            pixels = patches.unflatten(2, (self._channels, -1)).to(self._weight.dtype)
+            pixels = patches.view(*patches.shape[:2], self._channels, -1).to(self._weight.dtype)
             patches = torch.addcmul(self._shift, pixels, self._scale).flatten(2)
         x = linear(patches, self._weight, self._bias)
         if start == 0:
@@ -114,7 +115,7 @@ class Vit(Model):
             return {"logits": self._classifier(hidden[:, 0])}
         outputs = {"last_hidden_state": hidden}
         if self._pooler is not None:
-            outputs["pooler_output"] = torch.tanh(self._pooler(hidden[:, 0]))
+            outputs["pooler_output"] = self._pool(self._pooler(hidden[:, 0]))
         return outputs
 
 

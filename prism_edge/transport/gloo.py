@@ -85,7 +85,8 @@ class Gloo:
         self._timeout_s = timeout_s
         self._store_port = store_port
         self._sequence: dict[tuple[str, int], int] = {}
-        self._buffers: dict[tuple[str, int, int], Tensor] = {}
+        self._received: dict[int, Tensor] = {}  # receive buffers by source rank
+        self._spare: list[Tensor] = []  # send buffers whose message has left
         options = dist.ProcessGroupGloo._Options()
         options._timeout = timedelta(seconds=join_timeout_s)
         try:
@@ -104,21 +105,28 @@ class Gloo:
     def begin(self, sends: Mapping[int, Tensor], receives: Mapping[int, int]) -> GlooPending:
         works: list[Any] = []
         incoming: dict[int, Tensor] = {}
+        outgoing: list[Tensor] = []
         try:
             for rank, size in receives.items():
-                incoming[rank] = self._buffer("receive", rank, size)
+                incoming[rank] = self._receive_buffer(rank, size)
                 works.append((rank, self._group.recv([incoming[rank]], rank, 0)))
             for rank, tensor in sends.items():
                 payload = tensor.detach().contiguous().view(-1).view(torch.uint8)
-                buffer = self._buffer("send", rank, payload.numel())
+                buffer = self._send_buffer(payload.numel())
                 frame = FRAME.pack(self._next("send", rank), payload.numel())
+                used = FRAME_BYTES + payload.numel()
                 buffer[:FRAME_BYTES] = torch.frombuffer(bytearray(frame), dtype=torch.uint8)
-                buffer[FRAME_BYTES:] = payload
+                buffer[FRAME_BYTES:used] = payload
                 self.sent_bytes += payload.numel()
-                works.append((rank, self._group.send([buffer], rank, 0)))
+                outgoing.append(buffer)
+                works.append((rank, self._group.send([buffer[:used]], rank, 0)))
         except RuntimeError as error:
             raise PeerLostError(f"rank {self.rank}: {_gist(error)}") from error
-        return GlooPending(self, works, incoming)
+        return GlooPending(self, works, incoming, outgoing)
+
+    def release(self, buffer: Tensor) -> None:
+        """A send buffer may be used again: its message has left."""
+        self._spare.append(buffer)
 
     def check(self, rank: int, buffer: Tensor) -> Tensor:
         """The payload of a received message, once its frame is the one agreed on."""
@@ -140,27 +148,37 @@ class Gloo:
 
     def close(self) -> None:
         self.abort()
-        self._buffers.clear()
+        self._received.clear()
+        self._spare.clear()
 
     def _next(self, direction: str, rank: int) -> int:
         number = self._sequence.get((direction, rank), 0)
         self._sequence[direction, rank] = number + 1
         return number
 
-    def _buffer(self, direction: str, rank: int, size: int) -> Tensor:
-        key = (direction, rank, size)
-        if key not in self._buffers:
-            self._buffers[key] = torch.empty(FRAME_BYTES + size, dtype=torch.uint8)
-        return self._buffers[key]
+    def _receive_buffer(self, rank: int, size: int) -> Tensor:
+        if rank not in self._received or self._received[rank].numel() < FRAME_BYTES + size:
+            self._received[rank] = torch.empty(FRAME_BYTES + size, dtype=torch.uint8)
+        return self._received[rank][: FRAME_BYTES + size]
+
+    def _send_buffer(self, size: int) -> Tensor:
+        # never one whose message may still be under way: GLOO reads it until the wait is over
+        buffer = self._spare.pop() if self._spare else None
+        if buffer is None or buffer.numel() < FRAME_BYTES + size:
+            buffer = torch.empty(FRAME_BYTES + size, dtype=torch.uint8)
+        return buffer
 
 
 class GlooPending:
     """Sends and receives in flight."""
 
-    def __init__(self, owner: Gloo, works: list[Any], incoming: dict[int, Tensor]) -> None:
+    def __init__(
+        self, owner: Gloo, works: list[Any], incoming: dict[int, Tensor], outgoing: list[Tensor]
+    ) -> None:
         self._owner = owner
         self._works = works
         self._incoming = incoming
+        self._outgoing = outgoing
 
     def wait(self, timeout_s: float | None = None) -> dict[int, Tensor]:
         limit = timedelta(seconds=self._owner.timeout_s if timeout_s is None else timeout_s)
@@ -171,6 +189,8 @@ class GlooPending:
                 raise PeerLostError(
                     f"rank {self._owner.rank}: lost rank {rank}: {_gist(error)}"
                 ) from error
+        while self._outgoing:  # emptied, so that a second wait releases nothing twice
+            self._owner.release(self._outgoing.pop())
         return {rank: self._owner.check(rank, buffer) for rank, buffer in self._incoming.items()}
 
 
