@@ -1,0 +1,35 @@
+# Every target does its own set-up on a fresh machine; a second call finds it done.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench clean
+# The torch to install where there is none; on a board set it to NVIDIA's wheel.
+export TORCH ?= torch==2.13.0
+BIN := .venv/bin
+STAMP := .venv/.ready
+
+help:  ## what the targets do
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml requirements-dev.lock requirements-oldest.lock scripts/setup.sh
+	@scripts/setup.sh
+	@touch $@
+
+setup: $(STAMP)  ## .venv with everything that development needs
+
+demo: $(STAMP)  ## emulated boards: profile, serve, change the link, kill a board, report
+	@$(BIN)/prism-edge demo
+
+test: $(STAMP)  ## all tests this machine can run; says which it cannot
+	@$(BIN)/python -m pytest
+
+check: $(STAMP)  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## paired speed ratios on emulated boards
+	@$(BIN)/prism-edge bench
+
+clean:  ## remove what make and the tests made
+	rm -rf .venv .venv310 .oldest .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
