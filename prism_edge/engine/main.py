@@ -21,6 +21,7 @@ from prism_edge.echo import lead_echo
 from prism_edge.engine.measure import measure
 from prism_edge.engine.member import Membership, Seat
 from prism_edge.engine.messages import Message, read_message, write_message
+from prism_edge.engine.staging import stage
 from prism_edge.errors import InputError, PeerLostError, PrismError
 from prism_edge.families import load
 from prism_edge.families.checkpoint import fingerprint
@@ -177,6 +178,11 @@ class Engine:
             fields["repeats"],
         )
         self.report("measured", id=fields["id"], seconds=seconds)
+
+    def _do_stage(self, job: Message) -> None:
+        fields = job.fields
+        path, seconds = stage(fields["direction"], fields["bytes"], fields["repeats"])
+        self.report("staged", id=fields["id"], path=path, seconds=seconds)
 
     def _do_leave(self, job: Message) -> None:
         self._membership.leave(job.fields["epoch"])
