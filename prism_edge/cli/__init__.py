@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from prism_edge.cli import serve
 from prism_edge.errors import PlanError, PrismError, SettingsError
 
 app = typer.Typer(
@@ -15,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("serve")(serve.serve)
 
 
 def main() -> None:
