@@ -1,0 +1,164 @@
+"""The leader's view of the other boards: hellos in, orders to its own engine and seats out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from prism_edge.energy.sample import Sample
+from prism_edge.engine.client import EngineGoneError
+from prism_edge.engine.messages import Message
+from prism_edge.errors import InputError
+from prism_edge.serve import lifecycle
+from prism_edge.serve.lifecycle import Close, Hello, Open, State
+from prism_edge.serve.metrics import Metrics
+from prism_edge.serve.models import Served
+from prism_edge.serve.record import Record
+from prism_edge.serve.supervisor import Supervisor
+from prism_edge.settings import Settings
+
+LOG = logging.getLogger(__name__)
+
+
+class Cluster:
+    """Drives ``lifecycle`` with real events and carries out what it says."""
+
+    def __init__(self, settings: Settings, record: Record, metrics: Metrics) -> None:
+        self._settings = settings
+        self._record = record
+        self._metrics = metrics
+        self._state = State(order=tuple(board.name for board in settings.ranked))
+        self._store_port: int | None = None
+        self.engine: Supervisor | None = None
+
+    def in_service(self) -> int:
+        """Boards that can take part in a plan now."""
+        return lifecycle.in_service(self._state)
+
+    def status(self) -> dict[str, object]:
+        """Boards and epoch, as values JSON can carry."""
+        now_s, epoch = time.monotonic(), self._state.epoch
+        boards: list[dict[str, object]] = []
+        for rank, settings in enumerate(self._settings.ranked):
+            member = self._state.members.get(settings.name)
+            ready = (
+                self._state.leader is not None if rank == 0 else bool(member and member.hello.ready)
+            )
+            boards.append(
+                {
+                    "name": settings.name,
+                    "address": settings.address,
+                    "ready": ready,
+                    "in_group": bool(
+                        epoch and epoch.phase == "open" and settings.name in epoch.ranks
+                    ),
+                    "silent_s": round(now_s - member.seen_s, 2) if member else None,
+                }
+            )
+        return {"boards": boards, "epoch": epoch.number if epoch else None}
+
+    def name_ranks(self, text: str) -> str:
+        """GLOO's words with the boards' names beside their addresses."""
+        for board in self._settings.boards:
+            text = text.replace(f"[{board.address}]", f"{board.name} [{board.address}]")
+        return text
+
+    def hello(self, said: Mapping[str, Any]) -> dict[str, Any]:
+        """The seat of a worker that said hello. Raises ``InputError`` for a stranger or nonsense."""
+        try:
+            board = str(said["board"])
+            if board not in self._state.order[1:]:
+                known = ", ".join(self._state.order[1:]) or "none"
+                raise InputError(f"board {board!r} is not a worker of this cluster ({known})")
+            hello = Hello(
+                board=board,
+                instance=str(said["instance"]),
+                ready=bool(said["ready"]),
+                models={str(name): str(value) for name, value in said["models"].items()},
+                left=None if said["left"] is None else int(said["left"]),
+            )
+            for t_s, power_w, source in said["power"]:
+                self._record.sample(
+                    Sample(board=board, t_s=float(t_s), power_w=float(power_w), source=source)
+                )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"not a hello: {error!r}; does the board run this version?") from error
+        self._state = lifecycle.hello(self._state, hello, time.monotonic())
+        self.tick()
+        seat = lifecycle.seat_of(self._state, board)
+        if seat is None or self._store_port is None:
+            return {"seat": None}
+        epoch, rank, size = seat
+        leader = self._settings.board(self._settings.leader)
+        where = {"store_host": leader.address, "store_port": self._store_port}
+        return {"seat": {"epoch": epoch, "rank": rank, "size": size, **where}}
+
+    def engine_event(self, message: Message, models: Mapping[str, Served]) -> None:
+        """The leader's own engine reports."""
+        fields, now_s = message.fields, time.monotonic()
+        if message.kind == "ready":
+            assert self.engine is not None
+            self._store_port = fields["store_port"]
+            said = Hello(
+                board=self._settings.leader,
+                instance=self.engine.instance,
+                ready=True,
+                models={name: served.fingerprint for name, served in models.items()},
+            )
+            grouped = fields["gloo"] and self._store_port is not None
+            self._state = lifecycle.leader_engine(self._state, said if grouped else None)
+            self._record.event("engine", f"ready, torch {fields['torch']}")
+        elif message.kind == "gone":
+            self._state = lifecycle.leader_engine(self._state, None)
+            self._record.event("engine", f"ended with code {fields['code']}")
+        elif message.kind == "joined":
+            self._state = lifecycle.joined(self._state, fields["epoch"])
+            self._log_epoch("open")
+        elif message.kind == "left":
+            lost = self._state.epoch and self._state.epoch.number == fields["epoch"]
+            self._state = lifecycle.broken(self._state, fields["epoch"], now_s)
+            if lost:
+                self._record.event("lost", self.name_ranks(fields["reason"]))
+        self.tick()
+
+    def tick(self) -> None:
+        """Let time pass: close what must be closed, open what can be opened."""
+        self._state, actions = lifecycle.step(self._state, time.monotonic())
+        for action in actions:
+            try:
+                self._carry_out(action)
+            except EngineGoneError:
+                LOG.warning("engine gone while changing epoch")
+        self._metrics.cluster(
+            boards=self.in_service(), epoch=self._state.epoch.number if self._state.epoch else 0
+        )
+
+    def _carry_out(self, action: Open | Close) -> None:
+        client = self.engine.client if self.engine else None
+        if isinstance(action, Close):
+            LOG.warning("closing epoch=%s reason=%s", action.number, action.reason)
+            self._record.event("lost" if action.now else "epoch", f"closing: {action.reason}")
+            if client is not None:
+                client.send("leave", epoch=action.number, now=action.now)
+        elif client is not None:
+            epoch = action.epoch
+            client.send(
+                "join",
+                epoch=epoch.number,
+                rank=0,
+                size=len(epoch.ranks),
+                store_host=self._settings.board(self._settings.leader).address,
+                store_port=self._store_port,
+            )
+            self._log_epoch("forming")
+
+    def _log_epoch(self, what: str) -> None:
+        epoch = self._state.epoch
+        if epoch is not None:
+            text = f"{epoch.number} {what}: {', '.join(epoch.ranks)}"
+            LOG.info("epoch %s", text)
+            self._record.event("epoch", text)

@@ -1,0 +1,180 @@
+"""One ``prism-edge serve``: engine, agent and HTTP edge put together, and taken down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from prism_edge.energy.journal import Journal
+from prism_edge.engine.client import engine_argv, local_popen
+from prism_edge.errors import ClusterError, InputError, ModelError, SettingsError
+from prism_edge.serve.body import read_body
+from prism_edge.serve.cluster import Cluster
+from prism_edge.serve.decide import Decider
+from prism_edge.serve.guard import json_response
+from prism_edge.serve.http import create_app
+from prism_edge.serve.leader import Leader
+from prism_edge.serve.metrics import Metrics
+from prism_edge.serve.power import keep_sampling
+from prism_edge.serve.record import Record
+from prism_edge.serve.supervisor import Supervisor
+from prism_edge.serve.worker import Worker
+from prism_edge.settings import Settings
+
+LOG = logging.getLogger(__name__)
+DRAIN_S = 20.0
+TICK_S = 0.25
+
+
+async def serve(settings: Settings, board: str, journal_path: Path | None) -> None:
+    """Serve as ``board`` until SIGTERM or SIGINT, then drain; a second signal stops at once.
+
+    Raises ``SettingsError``, ``ModelError`` or ``ClusterError`` when it cannot start.
+    """
+    own, limits = settings.board(board), settings.serve
+    token, metrics = _token(limits.token_file), Metrics()
+    host = limits.host or own.address
+    listener = _listen(host, limits.port)
+    argv = engine_argv(
+        settings.models,
+        address=own.address,
+        leader=board == settings.leader,
+        timeout_s=limits.exchange_timeout_s,
+        pace_file=settings.link.pace_file,
+    )
+    record = Record(None, metrics)
+    service: Leader | Worker
+    cluster: Cluster | None = None
+    if board == settings.leader:
+        record = Record(_journal(settings, journal_path), metrics)
+        cluster = Cluster(settings, record, metrics)
+        service = Leader(settings, cluster, Decider(settings), record, metrics)
+    else:
+        service = Worker(settings, board, token)
+    supervisor = Supervisor(argv, local_popen, service.engine_event)
+    service.engine = supervisor
+    if cluster is not None:
+        cluster.engine = supervisor
+    app = create_app(service, token=token, max_body_bytes=limits.max_body_bytes, metrics=metrics)
+    if cluster is not None:
+        _add_hello(app, cluster)
+    server = _Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+    sampled = record.sample if cluster is not None else service.sample  # type: ignore[union-attr]
+    tasks = [
+        asyncio.create_task(supervisor.run()),
+        asyncio.create_task(server.serve(sockets=[listener])),
+        asyncio.create_task(service.run()),
+        asyncio.create_task(
+            keep_sampling(own, sampled, lambda text: record.event("power", f"{board}: {text}"))
+        ),
+    ]
+    if cluster is not None:
+        tasks.append(asyncio.create_task(_tick(cluster)))
+    print(f"{board}: serving on http://{host}:{listener.getsockname()[1]}", flush=True)
+    try:
+        await _until_stopped(tasks, service)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await supervisor.stop()
+        record.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: draining is ours."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _until_stopped(tasks: list[asyncio.Task[None]], service: Leader | Worker) -> None:
+    """Returns after a signal and a drain; raises what a task raised."""
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+
+    def stop() -> None:
+        if asked.is_set():
+            LOG.warning("second signal: stopping now")
+            os._exit(130)
+        asked.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    waiter = asyncio.create_task(asked.wait())
+    done, _ = await asyncio.wait([waiter, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        if task is not waiter and not task.cancelled() and task.exception() is not None:
+            waiter.cancel()
+            task.result()
+    service.draining = True
+    if isinstance(service, Leader) and not await service.drain(DRAIN_S):
+        LOG.warning("some requests were not answered within %.0f s", DRAIN_S)
+
+
+async def _tick(cluster: Cluster) -> None:
+    while True:
+        cluster.tick()
+        await asyncio.sleep(TICK_S)
+
+
+def _add_hello(app: FastAPI, cluster: Cluster) -> None:
+    async def hello(request: Request) -> Response:
+        body = await read_body(request, 1 << 20)
+        try:
+            said = json.loads(body)
+        except ValueError as error:
+            raise InputError(f"not a hello: {error}") from error
+        if not isinstance(said, dict):
+            raise InputError("not a hello: expected a JSON object")
+        return json_response(200, cluster.hello(said))
+
+    app.add_route("/cluster/hello", hello, methods=["POST"])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ClusterError(
+            f"cannot listen on {host}:{port}: {error.strerror}; "
+            f"is another prism-edge running? choose another port with --port"
+        ) from error
+    listener.listen(128)
+    return listener
+
+
+def _token(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        mode = path.stat().st_mode & 0o077
+        token = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingsError(f"token file {path}: {error.strerror}") from error
+    if mode:
+        raise SettingsError(f"token file {path} is readable by others; chmod 600 {path}")
+    return token
+
+
+def _journal(settings: Settings, path: Path | None) -> Journal | None:
+    if path is None:
+        return None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    labels = {board.name: board.power for board in settings.boards}
+    return Journal.open(path, cluster=settings.name, kind=settings.kind, power=labels)

@@ -1,0 +1,286 @@
+"""The leader's agent: admits requests, makes batches, picks plans, and never loses one.
+
+A request passes through ``infer`` (admit), ``_serve`` (batch), ``_execute`` (plan, run, reply).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prism_edge.engine.client import EngineGoneError
+from prism_edge.engine.messages import Message
+from prism_edge.errors import (
+    ClusterError,
+    DeadlineError,
+    InputError,
+    NotFoundError,
+    PlanError,
+    PrismError,
+    UnavailableError,
+)
+from prism_edge.plan import Plan
+from prism_edge.serve.batcher import Batcher, Waiting, join_inputs, split_outputs
+from prism_edge.serve.cluster import Cluster
+from prism_edge.serve.decide import Choice, Decider
+from prism_edge.serve.metrics import Metrics
+from prism_edge.serve.models import Served, served_models
+from prism_edge.serve.record import Record
+from prism_edge.serve.service import InferCall, InferReply, ModelInfo, Readiness
+from prism_edge.serve.supervisor import Supervisor, answer
+from prism_edge.settings import Settings
+
+LOG = logging.getLogger(__name__)
+Ticket = asyncio.Future[InferReply]
+IDLE_S = 0.25
+
+
+class Leader:
+    """The service users talk to; also the whole daemon of a board that serves alone."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        cluster: Cluster,
+        decider: Decider,
+        record: Record,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._cluster = cluster
+        self._decider = decider
+        self._record = record
+        self._metrics = metrics
+        self._models: dict[str, Served] = {}
+        limits = settings.serve
+        self._batcher: Batcher[Ticket] = Batcher(limits.max_batch, limits.max_delay_s, limits.queue)
+        self._wake = asyncio.Event()
+        self._busy = False
+        self.draining = False
+        self.engine: Supervisor | None = None
+
+    def models(self) -> Sequence[ModelInfo]:
+        return [served.info for served in self._models.values()]
+
+    def readiness(self) -> Readiness:
+        if self.draining:
+            return Readiness(ready=False, reason="draining")
+        if self.engine is None or not self.engine.ready:
+            return Readiness(ready=False, reason="the engine is loading")
+        return Readiness(ready=True, reason=self._degraded())
+
+    def status(self) -> Mapping[str, object]:
+        return {
+            "role": "leader",
+            "kind": self._settings.kind,
+            **self._cluster.status(),
+            "link": self._decider.link_text(),
+            "degraded": self._degraded(),
+            "queue": len(self._batcher.queue),
+            "last": self._record.last(),
+        }
+
+    async def infer(self, request: InferCall) -> InferReply:
+        if self.draining or self.engine is None:
+            raise UnavailableError("the daemon is draining; ask another one", 5.0)
+        if not self.engine.ready and not self._models:
+            raise UnavailableError("the engine is loading; try again shortly", 2.0)
+        served = self._models.get(request.model)
+        if served is None:
+            raise NotFoundError(f"no model {request.model!r} here")
+        served.extent(request.inputs)
+        now_s = time.monotonic()
+        limit_s = self._settings.serve.timeout_s
+        ticket: Ticket = asyncio.get_running_loop().create_future()
+        self._batcher.add(
+            Waiting(
+                ticket=ticket,
+                model=request.model,
+                inputs=request.inputs,
+                plan=self._forced(request),
+                arrived_s=now_s,
+                deadline_s=now_s + min(request.timeout_s or limit_s, limit_s),
+            )
+        )
+        self._metrics.queue(len(self._batcher.queue))
+        self._wake.set()
+        try:
+            return await ticket
+        finally:
+            self._batcher.remove(ticket)
+
+    def engine_event(self, message: Message) -> None:
+        """React to what the engine reports."""
+        if message.kind == "ready":
+            self._models = served_models(message)
+            self._decider.models(self._models)
+        self._cluster.engine_event(message, self._models)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Serve batches until cancelled; while idle, probe the link when that is due."""
+        while True:
+            self._wake.clear()
+            for late in self._batcher.expired(time.monotonic()):
+                _fail(late.ticket, DeadlineError("the request's deadline passed in the queue"))
+            batch = self._batcher.take(time.monotonic())
+            self._metrics.queue(len(self._batcher.queue))
+            if batch:
+                self._busy = True
+                await self._execute(batch)
+                self._busy = False
+                continue
+            wake_s = self._batcher.wake_s()
+            if wake_s is None:
+                await self._probe()
+            pause_s = IDLE_S if wake_s is None else max(0.0, wake_s - time.monotonic())
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), min(pause_s, IDLE_S))
+
+    async def drain(self, timeout_s: float) -> bool:
+        """No new requests; True when all admitted ones were answered within ``timeout_s``."""
+        self.draining = True
+        end_s = time.monotonic() + timeout_s
+        while (self._batcher.queue or self._busy) and time.monotonic() < end_s:
+            await asyncio.sleep(0.02)
+        return not self._batcher.queue and not self._busy
+
+    async def _execute(self, batch: list[Waiting[Ticket]]) -> None:
+        """Every request of the batch is answered or refused."""
+        served = self._models[batch[0].model]
+        inputs = join_inputs(batch)
+        rows, tokens = served.extent(inputs)
+        boards = self._cluster.in_service()
+        start_s = time.monotonic()
+        try:
+            choice = self._choose(batch[0], served, rows, tokens, boards)
+            message, retried = await self._run(batch, inputs, str(choice.plan))
+        except asyncio.TimeoutError:
+            # an engine that answers nothing is worse than none: its successor takes the next batch
+            assert self.engine is not None
+            self.engine.kill()
+            error: Exception = DeadlineError("the engine did not answer in time; it is restarted")
+        except EngineGoneError as gone:
+            self._metrics.fallback("engine_lost")
+            error = UnavailableError(f"the engine failed twice on this request: {gone}", 5.0)
+        except (InputError, PlanError) as wrong:
+            if len(batch) > 1:  # one of them is malformed; the others must not suffer
+                for request in batch:
+                    await self._execute([request])
+                return
+            error = wrong
+        except ClusterError as failed:
+            error = failed
+        else:
+            self._reply(batch, rows, choice, message, retried, start_s)
+            return
+        self._record.failed(batch[0].model, rows, batch[0].plan, str(error), start_s)
+        for request in batch:
+            _fail(request.ticket, error)
+
+    def _choose(
+        self, request: Waiting[Ticket], served: Served, rows: int, tokens: int, boards: int
+    ) -> Choice:
+        """The plan for a batch: the user's if there is one, else the policy's."""
+        if request.plan is None:
+            return self._decider.choose(served, rows, tokens, boards)
+        return self._decider.forced(served, Plan.parse(request.plan), rows, tokens, boards)
+
+    async def _run(
+        self, batch: list[Waiting[Ticket]], inputs: Mapping[str, Any], plan: str
+    ) -> tuple[Message, bool]:
+        """The engine's answer, and whether a second engine had to give it."""
+        assert self.engine is not None
+        left_s = max(request.deadline_s for request in batch) - time.monotonic()
+        for retried in (False, True):
+            try:
+                client = await self.engine.until_ready(left_s)
+                future = client.ask("run", inputs, model=batch[0].model, plan=plan)
+                return await answer(future, self._settings.serve.timeout_s), retried
+            except EngineGoneError as error:
+                if retried:
+                    raise
+                LOG.warning("engine lost during a batch; retrying once: %s", error)
+                plan = "local"
+        raise AssertionError("unreachable")
+
+    def _reply(
+        self,
+        batch: list[Waiting[Ticket]],
+        rows: int,
+        choice: Choice,
+        message: Message,
+        retried: bool,
+        start_s: float,
+    ) -> None:
+        """Hand out the outputs, with the plan that really ran and why."""
+        fields, why, stop_s = message.fields, choice.why, time.monotonic()
+        if fields["fallback"]:
+            why = f"{choice.plan} failed ({self._cluster.name_ranks(fields['fallback'])}); "
+            why += "answered locally"
+            self._metrics.fallback("peer_lost")
+        elif retried:
+            why = f"{choice.plan} was lost with its engine; answered locally by the next one"
+            self._metrics.fallback("engine_lost")
+        elif choice.fallback is not None:
+            self._metrics.fallback(choice.fallback)
+        self._metrics.wire(fields["wire_bytes"])
+        self._decider.observe(choice, fields, stop_s - start_s, stop_s)
+        self._metrics.link(self._decider.rate_bps())
+        self._record.answered(batch[0], rows, fields, why, start_s, stop_s)
+        for request, outputs in zip(batch, split_outputs(batch, message.arrays), strict=True):
+            parameters = {
+                "plan": fields["plan"],
+                "why": why,
+                "wire_bytes": fields["wire_bytes"],
+                "batch": rows,
+                "queue_s": round(start_s - request.arrived_s, 6),
+                "run_s": round(stop_s - start_s, 6),
+            }
+            if not request.ticket.done():
+                request.ticket.set_result(InferReply(outputs=outputs, parameters=parameters))
+
+    async def _probe(self) -> None:
+        """Ask the engine how fast the link is, when nobody has seen lately."""
+        boards = self._cluster.in_service()
+        size = self._decider.probe_due(time.monotonic(), boards)
+        if size is None or self.engine is None or not self.engine.ready:
+            return
+        client = self.engine.client
+        assert client is not None
+        future = client.ask("probe", rank=1, operation="oneway", bytes=size, repeats=1)
+        try:
+            message = await answer(future, self._settings.serve.exchange_timeout_s)
+        except (PrismError, asyncio.TimeoutError) as error:
+            LOG.info("probe failed: %s", error)
+            return
+        self._decider.probed(size, message.fields["seconds"], time.monotonic())
+        self._metrics.link(self._decider.rate_bps())
+
+    def _forced(self, request: InferCall) -> str | None:
+        """The plan the user asked for, checked against the cluster as configured."""
+        text = request.parameters.get("plan")
+        if text is None or text == "auto":
+            return None
+        plan = Plan.parse(str(text))
+        boards = len(self._settings.boards)
+        if plan.p > boards:
+            raise PlanError(f"plan {plan}: {plan.p} ranks, but this cluster has {boards} board(s)")
+        return str(plan)
+
+    def _degraded(self) -> str | None:
+        """Why only this board answers, when more were configured or no tables apply."""
+        if len(self._settings.boards) == 1:
+            return None
+        if self._cluster.in_service() == 1:
+            return "no other board is in service: local only"
+        return self._decider.complaint()
+
+
+def _fail(ticket: Ticket, error: Exception) -> None:
+    if not ticket.done():
+        ticket.set_exception(error)

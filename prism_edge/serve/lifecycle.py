@@ -1,0 +1,175 @@
+"""Which boards form the group, epoch after epoch. Pure: state, event and time in; actions out.
+
+A worker says hello a few times a second. The leader opens an epoch with every board whose engine is
+ready with the same models, closes it when one of them falls silent, restarts its engine or reports
+a broken group, and opens the next. A board that returns is readmitted by saying hello again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+SILENCE_S = 1.5  # three missed hellos at 0.5 s
+FORMING_S = 8.0  # longer than an engine's own join timeout
+RETRY_S = 0.5  # between a failed epoch and the next try
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """What a board's agent says of its engine. ``instance`` changes when the engine is restarted;
+    ``models`` maps names to fingerprints; ``left`` is the epoch its engine last fell out of."""
+
+    board: str
+    instance: str
+    ready: bool
+    models: Mapping[str, str]
+    left: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A board as last heard of."""
+
+    hello: Hello
+    seen_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Epoch:
+    """One life of a process group; ``ranks`` and the engine ``instances`` it was opened with."""
+
+    number: int
+    ranks: tuple[str, ...]
+    instances: tuple[str, ...]
+    opened_s: float
+    phase: Literal["forming", "open"] = "forming"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Everything the leader knows. ``order``: boards by rank, the leader first."""
+
+    order: tuple[str, ...]
+    leader: Hello | None = None
+    members: Mapping[str, Member] = field(default_factory=dict)
+    epoch: Epoch | None = None
+    last_number: int = 0
+    retry_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Tell the ranks to form this epoch."""
+
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Tell the ranks to leave; ``now`` when the group is broken, else after the current batch."""
+
+    number: int
+    reason: str
+    now: bool
+
+
+Action = Open | Close
+
+
+def hello(state: State, said: Hello, now_s: float) -> State:
+    """The state after a worker said hello. The caller then steps."""
+    members = {**state.members, said.board: Member(hello=said, seen_s=now_s)}
+    return replace(state, members=members)
+
+
+def leader_engine(state: State, said: Hello | None) -> State:
+    """The state after the leader's own engine became ready, or ended (None)."""
+    return replace(state, leader=said)
+
+
+def joined(state: State, number: int) -> State:
+    """The state after the leader's engine formed epoch ``number``."""
+    if state.epoch is None or state.epoch.number != number:
+        return state
+    return replace(state, epoch=replace(state.epoch, phase="open"))
+
+
+def broken(state: State, number: int | None, now_s: float) -> State:
+    """The state after the leader's engine found the group of epoch ``number`` broken, and left it."""
+    if state.epoch is None or state.epoch.number != number:
+        return state
+    return replace(state, epoch=None, retry_s=now_s + RETRY_S)
+
+
+def step(state: State, now_s: float) -> tuple[State, list[Action]]:
+    """The next state and what to do now; at most one close and one open."""
+    actions: list[Action] = []
+    if state.epoch is not None:
+        reason, now = _reason_to_close(state, state.epoch, now_s)
+        if reason:
+            actions.append(Close(state.epoch.number, reason, now))
+            retry_s = now_s + (RETRY_S if now else 0.0)
+            state = replace(state, epoch=None, retry_s=retry_s)
+    eligible = _eligible(state, now_s)
+    if state.epoch is None and state.leader and eligible and now_s >= state.retry_s:
+        number = state.last_number + 1
+        instances = (state.leader.instance, *(state.members[b].hello.instance for b in eligible))
+        epoch = Epoch(
+            number=number,
+            ranks=(state.order[0], *eligible),
+            instances=instances,
+            opened_s=now_s,
+        )
+        state = replace(state, epoch=epoch, last_number=number)
+        actions.append(Open(epoch))
+    return state, actions
+
+
+def seat_of(state: State, board: str) -> tuple[int, int, int] | None:
+    """(epoch, rank, size) that ``board`` should be in now, or None."""
+    if state.epoch is None or board not in state.epoch.ranks:
+        return None
+    return state.epoch.number, state.epoch.ranks.index(board), len(state.epoch.ranks)
+
+
+def in_service(state: State) -> int:
+    """Boards of the open epoch; 1 when the leader is alone."""
+    return len(state.epoch.ranks) if state.epoch and state.epoch.phase == "open" else 1
+
+
+def _eligible(state: State, now_s: float) -> tuple[str, ...]:
+    """Workers that can be in a group now, by rank."""
+    return tuple(board for board in state.order[1:] if _complaint(state, board, now_s) is None)
+
+
+def _complaint(state: State, board: str, now_s: float) -> str | None:
+    """Why ``board`` cannot be in a group now."""
+    member = state.members.get(board)
+    if member is None or now_s - member.seen_s > SILENCE_S:
+        return "silent" if member is None else f"silent for {now_s - member.seen_s:.1f} s"
+    if not member.hello.ready:
+        return "its engine is not ready"
+    if state.leader is not None and dict(member.hello.models) != dict(state.leader.models):
+        return "it serves other models than the leader"
+    return None
+
+
+def _reason_to_close(state: State, epoch: Epoch, now_s: float) -> tuple[str, bool]:
+    """Why the epoch must end, and whether at once."""
+    if state.leader is None or state.leader.instance != epoch.instances[0]:
+        return "the leader's engine ended", True
+    for board, instance in zip(epoch.ranks[1:], epoch.instances[1:], strict=True):
+        complaint = _complaint(state, board, now_s)
+        if complaint is None and state.members[board].hello.instance != instance:
+            complaint = "its engine was restarted"
+        if complaint is None and state.members[board].hello.left == epoch.number:
+            complaint = "it left the group"
+        if complaint:
+            return f"board {board}: {complaint}", True
+    if epoch.phase == "forming" and now_s - epoch.opened_s > FORMING_S:
+        return f"epoch {epoch.number} did not form within {FORMING_S:g} s", True
+    if epoch.phase == "open" and len(_eligible(state, now_s)) > len(epoch.ranks) - 1:
+        return "another board is ready to join", False
+    return "", False

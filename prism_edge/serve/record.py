@@ -1,0 +1,115 @@
+"""What the leader remembers: the journal on disk, power metrics, and the last decisions in memory."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from prism_edge.energy.journal import EventRow, Journal, RequestRow
+from prism_edge.energy.sample import Sample
+from prism_edge.errors import JournalError
+from prism_edge.serve.batcher import Waiting
+from prism_edge.serve.metrics import Metrics
+
+LOG = logging.getLogger(__name__)
+LAST = 20
+
+
+class Record:
+    """Writes to ``journal`` if there is one; a journal that fails is given up, requests go on."""
+
+    def __init__(self, journal: Journal | None, metrics: Metrics) -> None:
+        self._journal = journal
+        self._metrics = metrics
+        self._last: deque[dict[str, object]] = deque(maxlen=LAST)
+        self._previous: dict[str, Sample] = {}
+
+    def sample(self, sample: Sample) -> None:
+        """A board's power reading."""
+        previous = self._previous.get(sample.board)
+        self._previous[sample.board] = sample
+        self._metrics.power(sample.board, sample.source, sample.power_w)
+        if previous is not None and 0 < sample.t_s - previous.t_s < 1.0:
+            mean_w = (sample.power_w + previous.power_w) / 2
+            energy_j = max(0.0, mean_w * (sample.t_s - previous.t_s))
+            self._metrics.energy(sample.board, sample.source, energy_j)
+        self._write(lambda journal: journal.sample(sample))
+
+    def event(self, kind: str, detail: str) -> None:
+        """Something happened, now."""
+        row = EventRow(t_s=time.time(), kind=kind, detail=detail)
+        self._write(lambda journal: journal.event(row))
+
+    def answered(
+        self,
+        first: Waiting[Any],
+        rows: int,
+        result: Mapping[str, Any],
+        why: str,
+        start_s: float,
+        stop_s: float,
+    ) -> None:
+        """A batch has been answered. Times are monotonic; the journal gets the wall clock."""
+        wall_s = time.time() - time.monotonic()
+        spans = tuple((n, s - start_s, d, b) for n, s, d, b in result["spans"])
+        row = RequestRow(
+            id=uuid.uuid4().hex[:12],
+            model=first.model,
+            batch=rows,
+            plan=result["plan"],
+            why=why,
+            forced=first.plan is not None,
+            start_s=wall_s + start_s,
+            stop_s=wall_s + stop_s,
+            latency_s=stop_s - first.arrived_s,
+            ok=True,
+            error=None,
+            wire_bytes=result["wire_bytes"],
+            spans=spans,
+        )
+        self._remember(row)
+
+    def failed(self, model: str, rows: int, plan: str | None, error: str, start_s: float) -> None:
+        """A batch has been refused after it was admitted."""
+        wall_s, stop_s = time.time() - time.monotonic(), time.monotonic()
+        row = RequestRow(
+            id=uuid.uuid4().hex[:12],
+            model=model,
+            batch=rows,
+            plan=plan or "none",
+            why=None,
+            forced=plan is not None,
+            start_s=wall_s + start_s,
+            stop_s=wall_s + stop_s,
+            latency_s=None,
+            ok=False,
+            error=error,
+            wire_bytes=None,
+        )
+        self._remember(row)
+
+    def last(self) -> list[dict[str, object]]:
+        """The last batches, newest first."""
+        return list(self._last)
+
+    def close(self) -> None:
+        """Everything is on disk."""
+        self._write(lambda journal: journal.close())
+
+    def _remember(self, row: RequestRow) -> None:
+        shown = ("id", "model", "batch", "plan", "why", "latency_s", "ok", "error")
+        self._last.appendleft({name: getattr(row, name) for name in shown})
+        self._write(lambda journal: journal.request(row))
+
+    def _write(self, write: Any) -> None:
+        if self._journal is None:
+            return
+        try:
+            write(self._journal)
+        except JournalError as error:
+            LOG.error("journal given up: %s", error)
+            self._journal = None

@@ -1,0 +1,108 @@
+"""An engine that is kept running: started, watched, and started again when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+
+from prism_edge.engine.client import EngineClient, EngineGoneError, Popen
+from prism_edge.engine.messages import Message
+from prism_edge.errors import ModelError
+
+LOG = logging.getLogger(__name__)
+HEALTHY_S = 30.0  # an engine that lived this long is started again at once
+LONGEST_PAUSE_S = 10.0
+
+
+class Supervisor:
+    """One engine, always. ``event`` gets its messages, in the event loop, and ``gone`` at its end.
+
+    ``instance`` names this start of the engine. A start that reports ``failed`` (say, no such model)
+    ends ``run`` with ``ModelError``: starting again would not help.
+    """
+
+    def __init__(self, argv: Sequence[str], popen: Popen, event: Callable[[Message], None]) -> None:
+        self._argv = list(argv)
+        self._popen = popen
+        self._event = event
+        self._ready = asyncio.Event()
+        self._gone = asyncio.Event()
+        self._failure: str | None = None
+        self._stopping = False
+        self.instance = ""
+        self.client: EngineClient | None = None
+
+    async def run(self) -> None:
+        """Keep an engine running until cancelled or ``stop``."""
+        pause_s = 0.0
+        while not self._stopping:
+            started_s = time.monotonic()
+            self._start()
+            await self._gone.wait()
+            self._ready.clear()
+            if self.client is not None:
+                await asyncio.to_thread(self.client.close)
+            if self._failure is not None:
+                raise ModelError(self._failure)
+            healthy = time.monotonic() - started_s > HEALTHY_S
+            pause_s = 0.0 if healthy or pause_s == 0.0 else min(2 * pause_s, LONGEST_PAUSE_S)
+            if not self._stopping:
+                LOG.warning("engine ended instance=%s restart_in_s=%.1f", self.instance, pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = max(pause_s, 0.5)
+
+    @property
+    def ready(self) -> bool:
+        return self._ready.is_set()
+
+    async def until_ready(self, timeout_s: float) -> EngineClient:
+        """The engine, once it is ready. Raises ``EngineGoneError`` after ``timeout_s``."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._ready.wait(), timeout_s)
+        if not self._ready.is_set() or self.client is None:
+            raise EngineGoneError(f"no engine was ready within {timeout_s:.1f} s")
+        return self.client
+
+    def kill(self) -> None:
+        """The engine is killed; ``run`` starts the next."""
+        if self.client is not None:
+            self.client.process.kill()
+
+    async def stop(self) -> None:
+        """The engine has ended, for good."""
+        self._stopping = True
+        if self.client is not None:
+            await asyncio.to_thread(self.client.close)
+
+    def _start(self) -> None:
+        loop = asyncio.get_running_loop()
+        instance = self.instance = uuid.uuid4().hex[:12]
+        self._gone.clear()
+
+        def forward(message: Message) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody listens
+                loop.call_soon_threadsafe(self._take, instance, message)
+
+        self.client = EngineClient(self._popen(self._argv), forward)
+
+    def _take(self, instance: str, message: Message) -> None:
+        if instance != self.instance:
+            return  # a late word of an engine that has been replaced
+        if message.kind == "ready":
+            self._ready.set()
+        elif message.kind == "failed":
+            self._failure = str(message.fields["message"])
+        elif message.kind == "gone":
+            self._ready.clear()
+            self._gone.set()
+        self._event(message)
+
+
+async def answer(future: Future[Message], timeout_s: float) -> Message:
+    """The answer to an order. Raises what the engine raised, or ``asyncio.TimeoutError``."""
+    return await asyncio.wait_for(asyncio.wrap_future(future), timeout_s)

@@ -1,0 +1,146 @@
+"""A worker board's agent: keeps an engine, says hello to the leader, takes the seat it is given."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httpx
+
+from prism_edge.energy.sample import Sample
+from prism_edge.engine.client import EngineGoneError
+from prism_edge.engine.messages import Message
+from prism_edge.errors import UnavailableError
+from prism_edge.serve.models import Served, served_models
+from prism_edge.serve.service import InferCall, InferReply, ModelInfo, Readiness
+from prism_edge.serve.supervisor import Supervisor
+from prism_edge.settings import Settings
+
+LOG = logging.getLogger(__name__)
+HELLO_S = 0.25
+PATIENCE_S = 2.0  # a leader silent for longer has closed the epoch
+SAMPLES_KEPT = 4096  # power samples held back while the leader cannot be reached
+
+
+class Worker:
+    """The service of a worker: it answers no users, it serves the leader's group."""
+
+    def __init__(self, settings: Settings, board: str, token: str | None) -> None:
+        self._settings = settings
+        self._board = board
+        self._token = token
+        self._models: dict[str, Served] = {}
+        self._samples: deque[Sample] = deque(maxlen=SAMPLES_KEPT)
+        self._seat: int | None = None
+        self._left: int | None = None
+        self._heard_s = float("-inf")
+        self._news = asyncio.Event()
+        self.draining = False
+        self.engine: Supervisor | None = None
+
+    def models(self) -> Sequence[ModelInfo]:
+        return [served.info for served in self._models.values()]
+
+    def readiness(self) -> Readiness:
+        if self.draining:
+            return Readiness(ready=False, reason="draining")
+        if self.engine is None or not self.engine.ready:
+            return Readiness(ready=False, reason="the engine is loading")
+        if self._seat is None:
+            return Readiness(ready=True, reason="not in a group; waiting for the leader")
+        return Readiness(ready=True)
+
+    def status(self) -> Mapping[str, object]:
+        leader = self._settings.board(self._settings.leader)
+        return {
+            "board": self._board,
+            "role": "worker",
+            "leader": f"{leader.name} at {leader.address}:{self._settings.serve.port}",
+            "epoch": self._seat,
+            "ready": self.readiness().ready,
+        }
+
+    async def infer(self, request: InferCall) -> InferReply:
+        leader = self._settings.board(self._settings.leader)
+        raise UnavailableError(
+            f"board {self._board} is a worker; send requests to the leader, {leader.name} at "
+            f"http://{leader.address}:{self._settings.serve.port}",
+            60.0,
+        )
+
+    def sample(self, sample: Sample) -> None:
+        """Keep a power sample for the next hello."""
+        self._samples.append(sample)
+
+    def engine_event(self, message: Message) -> None:
+        """React to what the engine reports."""
+        if message.kind == "ready":
+            self._models = served_models(message)
+        elif message.kind == "left" and message.fields["epoch"] == self._seat:
+            self._left, self._seat = self._seat, None
+            LOG.warning("left epoch=%s reason=%s", self._left, message.fields["reason"])
+        elif message.kind == "gone":
+            self._seat = None
+        self._news.set()
+
+    async def run(self) -> None:
+        """Say hello until cancelled: at once when there is news, else every ``HELLO_S``."""
+        leader = self._settings.board(self._settings.leader)
+        base = f"http://{leader.address}:{self._settings.serve.port}"
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        timeout = httpx.Timeout(1.0)
+        async with httpx.AsyncClient(base_url=base, headers=headers, timeout=timeout) as client:
+            while True:
+                self._news.clear()
+                await self._hello(client)
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), HELLO_S)
+
+    async def _hello(self, client: httpx.AsyncClient) -> None:
+        assert self.engine is not None
+        now_s = asyncio.get_running_loop().time()
+        samples = list(self._samples)
+        said = {
+            "board": self._board,
+            "instance": self.engine.instance,
+            "ready": self.engine.ready and not self.draining,
+            "models": {name: served.fingerprint for name, served in self._models.items()},
+            "left": self._left,
+            "power": [[s.t_s, s.power_w, s.source] for s in samples],
+        }
+        try:
+            reply = await client.post("/cluster/hello", json=said)
+            reply.raise_for_status()
+            seat = reply.json()["seat"]
+        except (httpx.HTTPError, ValueError, KeyError) as error:
+            if now_s - self._heard_s > PATIENCE_S and self._seat is not None:
+                LOG.warning("leader unreachable error=%s", type(error).__name__)
+                self._take_seat(None)
+            return
+        for _ in samples:
+            self._samples.popleft()
+        self._heard_s = now_s
+        self._take_seat(seat)
+
+    def _take_seat(self, seat: dict[str, Any] | None) -> None:
+        """Make the engine join or leave, so that it sits where the leader says."""
+        wanted = seat["epoch"] if seat else None
+        if wanted == self._seat or (wanted is not None and wanted == self._left):
+            return
+        client = self.engine.client if self.engine else None
+        if client is None or self.engine is None or not self.engine.ready:
+            return
+        try:
+            if seat is not None:
+                LOG.info("joining epoch=%s rank=%s", wanted, seat["rank"])
+                client.send("join", **seat)
+                self._seat = wanted
+            elif self._seat is not None:
+                client.send("leave", epoch=self._seat, now=True)
+                self._seat = None
+        except EngineGoneError:
+            self._seat = None
