@@ -1,0 +1,51 @@
+"""Which kind of lab this machine allows: tried out, not guessed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from prism_edge.cluster.state import Mode
+from prism_edge.cluster.step import Step, run_step
+from prism_edge.errors import LabError
+
+Wish = Literal["auto", "root", "rootless", "paced"]
+
+# Everything a lab asks of the kernel, in a namespace that is gone when the shell ends.
+_TRIAL = (
+    "ip link add br0 type bridge && ip link add port1 type veth peer name eth0 && "
+    "tc qdisc add dev port1 root tbf rate 1mbit burst 3200 limit 65536"
+)
+_TRIALS: dict[Mode, tuple[str, ...]] = {
+    "root": ("unshare", "--net", "sh", "-c", _TRIAL),
+    "rootless": ("unshare", "--user", "--map-root-user", "--net", "sh", "-c", _TRIAL),
+}
+
+
+def obstacle(mode: Mode) -> str | None:
+    """Why this machine refuses labs of that mode; None when it does not."""
+    if mode == "paced":
+        return None
+    try:
+        run_step(Step(argv=_TRIALS[mode], why=f"mode {mode}"))
+    except LabError as error:
+        return str(error).split("; the command was")[0]
+    return None
+
+
+def choose(wish: Wish) -> tuple[Mode, str]:
+    """The best mode there is, and why not a better one ('' for the best of all).
+
+    Raises ``LabError`` when the mode that was asked for is refused by the kernel.
+    """
+    if wish != "auto":
+        refused = obstacle(wish)
+        if refused is None:
+            return wish, ""
+        raise LabError(f"{refused}; try --mode auto, which falls back to what this machine allows")
+    reasons: list[str] = []
+    for mode in _TRIALS:
+        refused = obstacle(mode)
+        if refused is None:
+            return mode, "; ".join(reasons)
+        reasons.append(refused)
+    return "paced", "; ".join(reasons)
