@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from prism_edge import __version__
 from prism_edge.cli import serve
+from prism_edge.cli import lab
 from prism_edge.errors import PlanError, PrismError, SettingsError
 
 app = typer.Typer(
     name="prism-edge",
-    help="Measure a few boards, then answer every Transformer request by the fastest plan.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(lab.app, name="lab")
 app.command("serve")(serve.serve)
+
+
+@app.callback()
+def about(
+    version: Annotated[bool, typer.Option("--version", help="print the version and exit")] = False,
+) -> None:
+    """Measure a few boards, then answer every Transformer request by the fastest plan."""
+    if version:
+        print(__version__)
+        raise typer.Exit
 
 
 def main() -> None:
