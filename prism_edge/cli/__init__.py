@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from prism_edge import __version__
-from prism_edge.cli import serve
+from prism_edge.cli import lab, serve
 from prism_edge.cli import lab
 from prism_edge.errors import PlanError, PrismError, SettingsError
 
