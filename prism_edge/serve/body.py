@@ -1,7 +1,6 @@
-"""A request's body, whole and unpacked, never more than the limit.
+"""A request's body, whole and unpacked, never more of it than the limit.
 
-A client that is still sending when it is refused may lose the refusal with its connection, so a
-body over the limit is read on, and thrown away, up to twice the limit before 413 is sent.
+What a refused client still sends is thrown away by uvicorn, so that it can read its refusal.
 """
 
 import zlib
@@ -29,20 +28,13 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
             {"Accept-Encoding": ", ".join(ENCODINGS)},
         )
     declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > 2 * max_bytes:
+    if declared.isdigit() and int(declared) > max_bytes:
         raise _too_large(max_bytes)
     body = bytearray()
-    size = 0
     async for chunk in request.stream():
-        size += len(chunk)
-        if size > 2 * max_bytes:
-            break
-        if size > max_bytes:
-            body.clear()
-        else:
-            body += chunk
-    if size > max_bytes:
-        raise _too_large(max_bytes)
+        body += chunk
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
     return bytes(body) if encoding == "identity" else unpack(bytes(body), max_bytes)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import tritonclient.http as triton
 import yaml
+from starlette.routing import Route
 from tritonclient.utils import InferenceServerException
 
 from prism_edge.errors import (
@@ -159,6 +160,17 @@ def test_versioned_and_unversioned_paths_say_the_same(client: Any, suffix: str) 
         r"model echo version 2: not served here; models: echo \(version 1\), argmax",
     )
     refused(http.request(method, "/v2/models/no%0Ane" + suffix, json=body), 404, "model no\nne")
+
+
+def test_the_documentation_names_every_path_and_metric() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text()
+    app = create_app(Echo(), token=None, max_body_bytes=1, metrics=Metrics())
+    paths = {route.path for route in app.routes if isinstance(route, Route)}
+    assert len(paths) == 14
+    assert [path for path in sorted(paths) if f"`{path}`" not in page] == []
+    helped = re.findall("# HELP ([a-z_]+) ", Metrics().render().decode())
+    assert len(helped) == 10
+    assert [name for name in helped if f"`{name}`" not in page] == []
 
 
 def test_metadata(client: Any) -> None:
