@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -9,6 +10,8 @@ from types import TracebackType
 from prism_edge.energy.sample import Label, Sample
 from prism_edge.energy.source import tegrastats_power_w
 from prism_edge.errors import EnergyError
+
+OFFSET = re.compile(r"-?[0-9]{1,12}(?:\.[0-9]{1,12})?")
 
 
 class ReplaySource:
@@ -54,15 +57,14 @@ class ReplaySource:
         for number, row in self._rows:
             offset, _, line = row.partition(" ")
             power_w, reason = tegrastats_power_w(line)
-            try:
-                t_s = self._start_s + float(offset)
-            except ValueError as error:
+            if not OFFSET.fullmatch(offset):
                 raise EnergyError(
                     f"{self._path}:{number}: {offset[:40]!r} is no offset in seconds; "
                     "a row is 'offset_s tegrastats-line'"
-                ) from error
+                )
             if power_w is not None:
                 self.rule = reason
+                t_s = self._start_s + float(offset)
                 return Sample(board=self._board, t_s=t_s, power_w=power_w, source=self._source)
         if self.rule is None:
             raise EnergyError(f"{self._path}: no power reading: {reason}")

@@ -80,7 +80,7 @@ def parse(line: str) -> Reading | None:
         if field["ram"]:
             ram = int(field["used"]) * _MB[field["unit"]], int(field["total"]) * _MB[field["unit"]]
         elif field["cpu"]:
-            cpu, unknown = _cores(field["cores"], _int(field["clock"]))
+            cpu, unknown = _cores(field["cores"], field["clock"])
             skipped += unknown
         elif field["temp"] and field["degrees"] != "NaN":
             temps_c[field["zone"]] = float(field["degrees"])
@@ -104,14 +104,14 @@ def parse(line: str) -> Reading | None:
     )
 
 
-def _cores(text: str, clock_mhz: int | None) -> tuple[tuple[Core, ...], int]:
+def _cores(text: str, clock: str | None) -> tuple[tuple[Core, ...], int]:
     """The cores inside the brackets, and how many items were no core (``[2%@972,...]``)."""
     items = [item.strip() for item in text.split(",") if item.strip()]
     found = [match for item in items if (match := _CORE.fullmatch(item))]
     cores = (
         Core(load_pct=None, freq_mhz=None)
         if match[0] == "off"
-        else Core(load_pct=_int(match["load"]), freq_mhz=_int(match["freq"]) or clock_mhz)
+        else Core(load_pct=_int(match["load"]), freq_mhz=_int(match["freq"] or clock))
         for match in found
     )
     return tuple(cores), len(items) - len(found)
