@@ -142,7 +142,8 @@ def run_blocks(
             own,
             None if heard is None else block.keys_values(heard),
             bias if bias is None or bias.shape[2] == 1 else bias[:, :, rows],
-            causal=columns.plain_causal,
+            # the triangle starts at the first query: it is none for the last row alone
+            causal=columns.plain_causal and not (last and layout.shape.needs == "last"),
         )
         x = block.finish(x[:, rows], attended)
     return x
@@ -263,6 +264,7 @@ def _gather(layout: Layout, batch: int, rows: Tensor | None, group: Transport) -
     count = {rank: 1 if layout.shape.needs == "last" else layout.own[rank] for rank in others}
     payloads = group.begin({}, {rank: batch * count[rank] * width * 4 for rank in others}).wait()
     parts = [] if rows is None else [rows]
-    for rank in others:
-        parts.append(payloads[rank].view(torch.float32).view(batch, count[rank], width))
+    parts += [
+        payloads[rank].view(torch.float32).view(batch, count[rank], width) for rank in others
+    ]
     return torch.cat([part.float() for part in parts], dim=1)
