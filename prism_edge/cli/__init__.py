@@ -9,7 +9,6 @@ import typer
 
 from prism_edge import __version__
 from prism_edge.cli import lab, serve
-from prism_edge.cli import lab
 from prism_edge.errors import PlanError, PrismError, SettingsError
 
 app = typer.Typer(

@@ -50,7 +50,6 @@ class Engine:
         )
         self._membership = Membership(
             arguments.address,
-            self._store,
             timeout_s=arguments.timeout,
             join_timeout_s=arguments.join_timeout,
             pace_file=arguments.pace_file,

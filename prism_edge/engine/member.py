@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prism_edge.errors import PrismError
 from prism_edge.transport import Transport
-from prism_edge.transport.gloo import Gloo, GlooStore, connect_store
+from prism_edge.transport.gloo import Gloo, connect_store
 from prism_edge.transport.paced import Paced
 
 
@@ -33,7 +33,6 @@ class Membership:
     def __init__(
         self,
         address: str,
-        store: GlooStore | None,
         *,
         timeout_s: float,
         join_timeout_s: float,
@@ -42,7 +41,6 @@ class Membership:
         failed: Callable[[Seat, str], None],
     ) -> None:
         self._address = address
-        self._store = store
         self._timeout_s = timeout_s
         self._join_timeout_s = join_timeout_s
         self._pace_file = pace_file
@@ -76,10 +74,7 @@ class Membership:
 
     def _join(self, seat: Seat) -> None:
         try:
-            if self._store is not None:
-                store = self._store.store
-            else:
-                store = connect_store(seat.store_host, seat.store_port)
+            store = connect_store(seat.store_host, seat.store_port, self._join_timeout_s)
             group: Transport = Gloo(
                 store,
                 seat.store_port,

@@ -14,7 +14,7 @@ from prism_edge.engine.client import EngineGoneError
 from prism_edge.engine.messages import Message
 from prism_edge.errors import InputError
 from prism_edge.serve import lifecycle
-from prism_edge.serve.lifecycle import Close, Hello, Open, State
+from prism_edge.serve.lifecycle import Action, Close, Hello, State
 from prism_edge.serve.metrics import Metrics
 from prism_edge.serve.models import Served
 from prism_edge.serve.record import Record
@@ -79,6 +79,7 @@ class Cluster:
                 instance=str(said["instance"]),
                 ready=bool(said["ready"]),
                 models={str(name): str(value) for name, value in said["models"].items()},
+                seat=None if said["seat"] is None else int(said["seat"]),
                 left=None if said["left"] is None else int(said["left"]),
             )
             for t_s, power_w, source in said["power"]:
@@ -137,7 +138,7 @@ class Cluster:
             boards=self.in_service(), epoch=self._state.epoch.number if self._state.epoch else 0
         )
 
-    def _carry_out(self, action: Open | Close) -> None:
+    def _carry_out(self, action: Action) -> None:
         client = self.engine.client if self.engine else None
         if isinstance(action, Close):
             LOG.warning("closing epoch=%s reason=%s", action.number, action.reason)

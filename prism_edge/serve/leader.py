@@ -23,6 +23,7 @@ from prism_edge.errors import (
     PrismError,
     UnavailableError,
 )
+from prism_edge.layout import check_fits
 from prism_edge.plan import Plan
 from prism_edge.serve.batcher import Batcher, Waiting, join_inputs, split_outputs
 from prism_edge.serve.cluster import Cluster
@@ -92,7 +93,7 @@ class Leader:
         served = self._models.get(request.model)
         if served is None:
             raise NotFoundError(f"no model {request.model!r} here")
-        served.extent(request.inputs)
+        plan = self._forced(request, served)
         now_s = time.monotonic()
         limit_s = self._settings.serve.timeout_s
         ticket: Ticket = asyncio.get_running_loop().create_future()
@@ -101,7 +102,7 @@ class Leader:
                 ticket=ticket,
                 model=request.model,
                 inputs=request.inputs,
-                plan=self._forced(request),
+                plan=plan,
                 arrived_s=now_s,
                 deadline_s=now_s + min(request.timeout_s or limit_s, limit_s),
             )
@@ -261,15 +262,14 @@ class Leader:
         self._decider.probed(size, message.fields["seconds"], time.monotonic())
         self._metrics.link(self._decider.rate_bps())
 
-    def _forced(self, request: InferCall) -> str | None:
-        """The plan the user asked for, checked against the cluster as configured."""
+    def _forced(self, request: InferCall, served: Served) -> str | None:
+        """The plan the user asked for, checked against request and cluster; None: the policy's."""
+        rows, tokens = served.extent(request.inputs)
         text = request.parameters.get("plan")
         if text is None or text == "auto":
             return None
         plan = Plan.parse(str(text))
-        boards = len(self._settings.boards)
-        if plan.p > boards:
-            raise PlanError(f"plan {plan}: {plan.p} ranks, but this cluster has {boards} board(s)")
+        check_fits(plan, served.shape, rows, tokens, len(self._settings.boards))
         return str(plan)
 
     def _degraded(self) -> str | None:

@@ -1,8 +1,9 @@
 """Which boards form the group, epoch after epoch. Pure: state, event and time in; actions out.
 
-A worker says hello a few times a second. The leader opens an epoch with every board whose engine is
-ready with the same models, closes it when one of them falls silent, restarts its engine or reports
-a broken group, and opens the next. A board that returns is readmitted by saying hello again.
+A worker says hello a few times a second. The leader offers an epoch to every board whose engine is
+ready with the same models; once all have taken their seats its own engine joins them. It closes the
+epoch when one of them falls silent, restarts its engine or reports a broken group, and offers the
+next. After a loss only a fresh hello counts. A board that returns is readmitted by saying hello.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ RETRY_S = 0.5  # between a failed epoch and the next try
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
     """What a board's agent says of its engine. ``instance`` changes when the engine is restarted;
-    ``models`` maps names to fingerprints; ``left`` is the epoch its engine last fell out of."""
+    ``models`` maps names to fingerprints; ``seat`` is the epoch its engine has been told to join,
+    ``left`` the one it last fell out of."""
 
     board: str
     instance: str
     ready: bool
     models: Mapping[str, str]
+    seat: int | None = None
     left: int | None = None
 
 
@@ -44,7 +47,7 @@ class Epoch:
     ranks: tuple[str, ...]
     instances: tuple[str, ...]
     opened_s: float
-    phase: Literal["forming", "open"] = "forming"
+    phase: Literal["offered", "forming", "open"] = "offered"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +63,8 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
-    """Tell the ranks to form this epoch."""
+class Join:
+    """All workers have taken their seats: tell the leader's engine to join them."""
 
     epoch: Epoch
 
@@ -75,7 +78,7 @@ class Close:
     now: bool
 
 
-Action = Open | Close
+Action = Join | Close
 
 
 def hello(state: State, said: Hello, now_s: float) -> State:
@@ -100,18 +103,19 @@ def broken(state: State, number: int | None, now_s: float) -> State:
     """The state after the leader's engine found the group of epoch ``number`` broken, and left it."""
     if state.epoch is None or state.epoch.number != number:
         return state
-    return replace(state, epoch=None, retry_s=now_s + RETRY_S)
+    return replace(state, epoch=None, members={}, retry_s=now_s + RETRY_S)
 
 
 def step(state: State, now_s: float) -> tuple[State, list[Action]]:
-    """The next state and what to do now; at most one close and one open."""
+    """The next state and what to do now, in order."""
     actions: list[Action] = []
     if state.epoch is not None:
         reason, now = _reason_to_close(state, state.epoch, now_s)
         if reason:
             actions.append(Close(state.epoch.number, reason, now))
+            members = {} if now else state.members
             retry_s = now_s + (RETRY_S if now else 0.0)
-            state = replace(state, epoch=None, retry_s=retry_s)
+            state = replace(state, epoch=None, members=members, retry_s=retry_s)
     eligible = _eligible(state, now_s)
     if state.epoch is None and state.leader and eligible and now_s >= state.retry_s:
         number = state.last_number + 1
@@ -123,7 +127,12 @@ def step(state: State, now_s: float) -> tuple[State, list[Action]]:
             opened_s=now_s,
         )
         state = replace(state, epoch=epoch, last_number=number)
-        actions.append(Open(epoch))
+    if state.epoch is not None and state.epoch.phase == "offered":
+        workers = state.epoch.ranks[1:]
+        if all(state.members[board].hello.seat == state.epoch.number for board in workers):
+            state = replace(state, epoch=replace(state.epoch, phase="forming"))
+            assert state.epoch is not None
+            actions.append(Join(state.epoch))
     return state, actions
 
 
@@ -168,7 +177,7 @@ def _reason_to_close(state: State, epoch: Epoch, now_s: float) -> tuple[str, boo
             complaint = "it left the group"
         if complaint:
             return f"board {board}: {complaint}", True
-    if epoch.phase == "forming" and now_s - epoch.opened_s > FORMING_S:
+    if epoch.phase != "open" and now_s - epoch.opened_s > FORMING_S:
         return f"epoch {epoch.number} did not form within {FORMING_S:g} s", True
     if epoch.phase == "open" and len(_eligible(state, now_s)) > len(epoch.ranks) - 1:
         return "another board is ready to join", False

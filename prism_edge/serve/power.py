@@ -26,7 +26,11 @@ async def keep_sampling(
     board: BoardSettings, sample: Callable[[Sample], None], lost: Callable[[str], None]
 ) -> None:
     """Hand on every sample until cancelled; ``lost`` is told once per outage why there are none."""
-    while (source := source_of(board)) is not None:
+    while True:
+        source = source_of(board)
+        if source is None:
+            await asyncio.Event().wait()  # until cancelled
+            return
         try:
             async with source:
                 async for reading in source:

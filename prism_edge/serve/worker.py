@@ -109,6 +109,7 @@ class Worker:
             "instance": self.engine.instance,
             "ready": self.engine.ready and not self.draining,
             "models": {name: served.fingerprint for name, served in self._models.items()},
+            "seat": self._seat,
             "left": self._left,
             "power": [[s.t_s, s.power_w, s.source] for s in samples],
         }
@@ -139,6 +140,7 @@ class Worker:
                 LOG.info("joining epoch=%s rank=%s", wanted, seat["rank"])
                 client.send("join", **seat)
                 self._seat = wanted
+                self._news.set()  # the leader waits for this word
             elif self._seat is not None:
                 client.send("leave", epoch=self._seat, now=True)
                 self._seat = None

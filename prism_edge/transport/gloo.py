@@ -54,9 +54,13 @@ class GlooStore:
         )
 
 
-def connect_store(host: str, port: int) -> Any:
-    """A worker's connection to the leader's store. Raises ``RuntimeError`` when there is none."""
-    return dist.TCPStore(host, port, is_master=False, wait_for_workers=False)
+def connect_store(host: str, port: int, timeout_s: float) -> Any:
+    """A connection of one's own to the leader's store: a wait on a shared one would block others.
+
+    Raises ``RuntimeError`` when there is no store.
+    """
+    limit = timedelta(seconds=timeout_s)
+    return dist.TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=limit)
 
 
 class Gloo:
