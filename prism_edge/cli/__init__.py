@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from prism_edge import __version__
-from prism_edge.cli import lab, serve
+from prism_edge.cli import lab, profile, serve
 from prism_edge.errors import PlanError, PrismError, SettingsError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.add_typer(lab.app, name="lab")
 app.command("serve")(serve.serve)
+app.command("profile")(profile.profile)
 
 
 @app.callback()

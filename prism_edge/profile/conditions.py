@@ -1,0 +1,76 @@
+"""What a measurement depends on besides what is measured: facts of a board, and of the hour.
+
+``python -m prism_edge.profile.conditions`` prints the facts of the board it runs on as JSON. What
+cannot be read is left out, never guessed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from prism_edge.cluster.host import Host
+from prism_edge.errors import ClusterError
+
+ROOT = Path("/")
+TIMEOUT_S = 30.0
+
+
+def board_facts(root: Path = ROOT) -> dict[str, str]:
+    """Facts of this board; the cores are those this process may use."""
+    facts = {
+        "hardware": hardware(root),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "architecture": platform.machine(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "governor": _text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+    }
+    return {key: value for key, value in facts.items() if value}
+
+
+def hardware(root: Path = ROOT) -> str:
+    """The board's own name where the device tree has one, else its CPU's."""
+    board = _text(root / "proc/device-tree/model")
+    if board:
+        return board
+    for line in _text(root / "proc/cpuinfo").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == "model name":
+            return value.strip()
+    return platform.processor()
+
+
+def load_average(root: Path = ROOT) -> str:
+    """The load average of the last minute."""
+    return _text(root / "proc/loadavg").partition(" ")[0]
+
+
+def facts_of(host: Host) -> Mapping[str, str]:
+    """The facts of a host. Raises ``ClusterError`` when prism-edge does not run there."""
+    done = host.run([sys.executable, "-m", "prism_edge.profile.conditions"], TIMEOUT_S)
+    try:
+        facts = json.loads(done.stdout)
+        assert isinstance(facts, dict)
+    except (ValueError, AssertionError):
+        said = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["nothing"]
+        raise ClusterError(
+            f"board {host.name}: {sys.executable} -m prism_edge.profile.conditions ended with code "
+            f"{done.returncode} and said {said[0]!r}; is prism-edge installed there?"
+        ) from None
+    return {str(key): str(value) for key, value in facts.items()}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode(errors="replace").strip("\0 \n")
+    except OSError:
+        return ""
+
+
+if __name__ == "__main__":
+    print(json.dumps(board_facts()))
