@@ -30,7 +30,8 @@ def main(interval_s: float) -> int:
         print(INSTALL, flush=True)
         return 1
     except Exception as error:  # jtop lets EOFError, BrokenPipeError and its own errors out
-        print(f"jtop failed: {type(error).__name__}: {error}", flush=True)
+        reason = " ".join(str(error).split())  # one line: the reader shows the last one
+        print(f"jtop failed: {type(error).__name__}: {reason}", flush=True)
         return 1
     print("jtop failed: its service sends no data; restart jtop.service", flush=True)
     return 1

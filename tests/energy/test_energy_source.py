@@ -367,7 +367,10 @@ def test_jtop_helper_prints_json_lines(python_path: Path) -> None:
     ("enter", "message"),
     [
         ("raise EOFError('lost')", "jtop failed: EOFError: lost"),
-        ("raise Exception('The jtop.service is not active')", "jtop.service is not active"),
+        (
+            "raise Exception('not active, run:\\nsudo jtop')",
+            "Exception: not active, run: sudo jtop",
+        ),
         ("raise ImportError('jtop')", r'jtop is not installed: pip install "prism-edge\[jetson\]"'),
     ],
 )
