@@ -25,7 +25,7 @@ TIMEOUT_S = 20.0
 
 
 class Net(Model):
-    """A random net whose input is its embeddings ``x`` [B,N,D] and perhaps a mask ``real`` [B,N]."""
+    """A random net; its input is its embeddings ``x`` [B,N,D] and perhaps a mask ``real`` [B,N]."""
 
     def __init__(
         self,
