@@ -47,15 +47,17 @@ class Vit(Model):
         self._pool = activation(get("pooler_act", "tanh"))
         self._pooler: Affine | None = None
         self._classifier: Affine | None = None
+        fixed = 0  # floats in one sample's outputs besides the hidden states
         if self._classify:
             self._classifier = Affine(tensor("classifier.weight"), tensor("classifier.bias"))
-            labels = self._classifier.weight.shape[0]
-            self.outputs = (TensorSpec("logits", "FP32", (-1, labels)),)
+            fixed = self._classifier.weight.shape[0]
+            self.outputs = (TensorSpec("logits", "FP32", (-1, fixed)),)
         else:
             self.outputs = (TensorSpec("last_hidden_state", "FP32", (-1, patches + 1, width)),)
             if "pooler.dense.weight" in checkpoint.weights:
                 self._pooler = Affine(tensor("pooler.dense.weight"), tensor("pooler.dense.bias"))
-                self.outputs += (TensorSpec("pooler_output", "FP32", (-1, width)),)
+                fixed = self._pooler.weight.shape[0]
+                self.outputs += (TensorSpec("pooler_output", "FP32", (-1, fixed)),)
         self.inputs = (TensorSpec("pixel_values", "FP32", (-1, channels, image, image)),)
         self.shape = ModelShape(
             family="vit",
@@ -69,7 +71,7 @@ class Vit(Model):
             lead=1,
             needs="first" if self._classify else "all",
             token_bytes=channels * side * side,
-            output_fixed=self.outputs[0].shape[1] if self._classify else width,
+            output_fixed=fixed,
             output_per_token=0 if self._classify else width,
         )
 
