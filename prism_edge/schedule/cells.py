@@ -1,0 +1,109 @@
+"""What one board takes to compute: looked up, interpolated inside, refused outside."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from prism_edge.layout import Layout, ModelShape
+from prism_edge.plan import LOCAL
+from prism_edge.tables import ComputeRow
+
+LOW, HIGH = 0.1, 0.9  # the interval shown: eight of ten repeats
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Median of raw repeats, with the quantiles that eight of ten lie between."""
+
+    low_s: float
+    mid_s: float
+    high_s: float
+
+    @classmethod
+    def of(cls, repeats: Iterable[float]) -> Spread:
+        ordered = sorted(repeats)
+        return cls(*(quantile(ordered, share) for share in (LOW, 0.5, HIGH)))
+
+    def towards(self, other: Spread, share: float) -> Spread:
+        """The spread ``share`` of the way to ``other``."""
+        return Spread(
+            self.low_s + share * (other.low_s - self.low_s),
+            self.mid_s + share * (other.mid_s - self.mid_s),
+            self.high_s + share * (other.high_s - self.high_s),
+        )
+
+
+class Cells:
+    """One board's times for one model, by own tokens n, known tokens M and batch B."""
+
+    def __init__(self, shape: ModelShape, rows: Iterable[ComputeRow]) -> None:
+        self._shape = shape
+        raw: dict[tuple[int, int], dict[int, list[float]]] = {}
+        for row in rows:
+            cell = raw.setdefault((row.tokens_own, row.tokens_known), defaultdict(list))
+            cell[row.batch].append(row.latency_s)
+        self._cells = {
+            key: {batch: Spread.of(repeats) for batch, repeats in batches.items()}
+            for key, batches in raw.items()
+        }
+
+    @property
+    def measured(self) -> Iterable[tuple[int, int]]:
+        """(n, M) of every measured cell."""
+        return self._cells.keys()
+
+    def time(self, own: int, known: int, batch: int) -> Spread | None:
+        """Seconds of one pass; None outside what was measured.
+
+        The cell itself between its measured batches; else, at a measured batch, between the two
+        cells that need next fewer and next more operations.
+        """
+        exact = _between(self._cells.get((own, known), {}), batch)
+        if exact is not None:
+            return exact
+        work = cell_macs(self._shape, own, known)
+        at_batch: dict[int, Spread] = {}
+        for measured in {size for batches in self._cells.values() for size in batches}:
+            by_work = {
+                cell_macs(self._shape, *key): batches[measured]
+                for key, batches in self._cells.items()
+                if measured in batches
+            }
+            spread = _between(by_work, work)
+            if spread is not None:
+                at_batch[measured] = spread
+        return _between(at_batch, batch)
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """The value below which ``share`` of the ordered values lie, between neighbours linear."""
+    position = share * (len(ordered) - 1)
+    index = min(int(position), len(ordered) - 2) if len(ordered) > 1 else 0
+    if len(ordered) == 1:
+        return ordered[0]
+    return ordered[index] + (position - index) * (ordered[index + 1] - ordered[index])
+
+
+@cache
+def cell_macs(shape: ModelShape, own: int, known: int) -> int:
+    """Operations of one block for n own and M known tokens, as ``Layout`` counts them."""
+    heard = known - own
+    layout = Layout(plan=LOCAL, shape=shape, own=(heard, own), segments=((1,) * heard, ()))
+    return layout.macs(1)  # the last rank hears all others, causal or not
+
+
+def _between(measured: Mapping[int, Spread], wanted: int) -> Spread | None:
+    """Linear between the nearest measured points around ``wanted``; None outside them."""
+    if wanted in measured:
+        return measured[wanted]
+    points = sorted(measured)
+    index = bisect_left(points, wanted)
+    if index in (0, len(points)):
+        return None
+    below, above = points[index - 1], points[index]
+    share = (wanted - below) / (above - below)
+    return measured[below].towards(measured[above], share)

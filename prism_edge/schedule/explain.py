@@ -1,0 +1,83 @@
+"""One sentence with numbers that says why a plan was taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from prism_edge.schedule.cost import Prediction, Unpredictable
+from prism_edge.schedule.link import LinkState
+
+
+def explain(
+    chosen: Prediction,
+    considered: Sequence[Prediction | Unpredictable],
+    link: LinkState | None,
+    runner_up: Prediction | None,
+) -> str:
+    """Why ``chosen`` was taken among ``considered``; the first of them is ``local``."""
+    local = considered[0]
+    assert isinstance(local, Prediction)
+    text = f"{chosen.plan} predicted {seconds(chosen.latency_s)}"
+    if chosen is not local:
+        less = 1 - chosen.latency_s / local.latency_s
+        change = f"{less:.0%} less" if less >= 0 else f"{-less:.0%} more"
+        text += f" against local {seconds(local.latency_s)} ({change.replace('%', ' %')})"
+    if chosen.plan.exchanges:
+        return f"{text}; {link_text(link)}"
+    if runner_up is None:
+        missing = next((item for item in considered if isinstance(item, Unpredictable)), None)
+        return text + (f"; {missing.plan}: {missing.reason}" if missing else "; no other plan fits")
+    return f"{text}; {_against(chosen, considered, runner_up, link)}"
+
+
+def _against(
+    chosen: Prediction,
+    considered: Iterable[Prediction | Unpredictable],
+    runner_up: Prediction,
+    link: LinkState | None,
+) -> str:
+    """What speaks against spreading each request: what it sends, when that alone is too slow."""
+    spread = [item for item in considered if isinstance(item, Prediction) and item.plan.exchanges]
+    best = min(spread or [runner_up], key=lambda item: item.latency_s)
+    moving = {name: value for name, value in best.terms.items() if name != "compute_s"}
+    slowest = max(moving, key=lambda name: moving[name], default="")
+    if not slowest or moving[slowest] < 0.5 * chosen.latency_s:
+        return f"next best {runner_up.plan} {seconds(runner_up.latency_s)}"
+    work, over = best.work, f"over {rate(link)} alone takes {seconds(moving[slowest])}"
+    if slowest == "exchange_s":
+        what = f"exchanging {work.exchanges} x {size(work.exchange_bytes)}"
+    elif slowest == "input_s":
+        what = f"sending {size(sum(work.inputs))} of input"
+    else:
+        what = f"returning {size(sum(work.outputs))} of output"
+    return f"{what} {over} ({best.plan} {seconds(best.latency_s)})"
+
+
+def link_text(link: LinkState | None) -> str:
+    """``link 98 Mbit/s observed``."""
+    if link is None:
+        return "link unknown"
+    source = {"table": "as profiled", "observed": "observed", "given": "given"}[link.source]
+    return f"link {rate(link)} {source}"
+
+
+def rate(link: LinkState | None) -> str:
+    """Bandwidth to three digits."""
+    assert link is not None
+    for scale, unit in ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")):
+        if link.bandwidth_bps >= scale:
+            return f"{link.bandwidth_bps / scale:.3g} {unit}"
+    return f"{link.bandwidth_bps:.3g} bit/s"
+
+
+def seconds(value_s: float) -> str:
+    """Three digits, in seconds."""
+    return f"{value_s:.3f} s" if value_s < 1 else f"{value_s:.2f} s"
+
+
+def size(count: float) -> str:
+    """Bytes to two or three digits."""
+    for scale, unit in ((1e6, "MB"), (1e3, "kB")):
+        if count >= scale:
+            return f"{count / scale:.3g} {unit}"
+    return f"{count:.0f} B"
