@@ -9,6 +9,7 @@ import typer
 
 from prism_edge import __version__
 from prism_edge.cli import lab, profile, serve
+from prism_edge.cli import plan as plan_cmd
 from prism_edge.errors import PlanError, PrismError, SettingsError
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app = typer.Typer(
 app.add_typer(lab.app, name="lab")
 app.command("serve")(serve.serve)
 app.command("profile")(profile.profile)
+app.command("plan")(plan_cmd.plan)
 
 
 @app.callback()

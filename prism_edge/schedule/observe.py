@@ -69,7 +69,7 @@ class LinkObserver:
     def probe_due(self, now_s: float, idle: bool) -> int | None:
         """Bytes to exchange now to learn the link, or None: busy, or seen lately.
 
-        About 20 ms of the link as it is believed to be: a request that comes meanwhile hardly waits.
+        About 20 ms of the link as it is believed to be: hardly in the way of a request.
         """
         wait_s = PROBE_EVERY_S if self.doubt is None else CONFIRM_AFTER_S
         if not idle or now_s - self.seen_s < wait_s:
