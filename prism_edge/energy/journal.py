@@ -85,7 +85,7 @@ class Journal:
                 connection.executescript(f"BEGIN; {TABLES}")
                 connection.executemany("INSERT INTO meta VALUES (?, ?)", first.items())
                 connection.commit()
-            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA synchronous=FULL")
             meta = _meta(connection, path)
             for key, value in wanted.items():
                 if meta.get(key) != value:

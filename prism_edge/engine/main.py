@@ -12,6 +12,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -130,6 +131,7 @@ class Engine:
         model, plan, fallback = self._model(name), Plan.parse(job.fields["plan"]), None
         inputs = {key: torch.from_numpy(array) for key, array in job.arrays.items()}
         group, epoch = self._membership.current()
+        start_s = time.monotonic()
         try:
             outputs = lead(model, name, plan, inputs, group, recorder)
         except PeerLostError as error:
@@ -148,6 +150,7 @@ class Engine:
             plan=str(plan),
             fallback=fallback,
             wire_bytes=wire_bytes(layout, batch),
+            engine_s=time.monotonic() - start_s,
             spans=[[s.name, s.start_s, s.stop_s - s.start_s, s.bytes] for s in recorder.spans],
         )
 

@@ -39,6 +39,13 @@ class Cluster:
         """Boards that can take part in a plan now."""
         return lifecycle.in_service(self._state)
 
+    def ranks(self) -> tuple[str, ...]:
+        """The boards that can take part in a plan now, by rank; the leader alone if no group is."""
+        epoch = self._state.epoch
+        if epoch is not None and epoch.phase == "open":
+            return epoch.ranks
+        return (self._settings.leader,)
+
     def status(self) -> dict[str, object]:
         """Boards and epoch, as values JSON can carry."""
         now_s, epoch = time.monotonic(), self._state.epoch

@@ -69,7 +69,7 @@ async def serve(settings: Settings, board: str, journal_path: Path | None) -> No
         cluster.engine = supervisor
     app = create_app(service, token=token, max_body_bytes=limits.max_body_bytes, metrics=metrics)
     if cluster is not None:
-        _add_hello(app, cluster)
+        _add_cluster(app, cluster, record)
     server = _Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
     sampled = record.sample if cluster is not None else service.sample  # type: ignore[union-attr]
     tasks = [
@@ -130,7 +130,9 @@ async def _tick(cluster: Cluster) -> None:
         await asyncio.sleep(TICK_S)
 
 
-def _add_hello(app: FastAPI, cluster: Cluster) -> None:
+def _add_cluster(app: FastAPI, cluster: Cluster, record: Record) -> None:
+    """Where workers say hello, and where a script marks the phase it begins."""
+
     async def hello(request: Request) -> Response:
         body = await read_body(request, 1 << 20)
         try:
@@ -141,7 +143,13 @@ def _add_hello(app: FastAPI, cluster: Cluster) -> None:
             raise InputError("not a hello: expected a JSON object")
         return json_response(200, cluster.hello(said))
 
+    async def mark(request: Request) -> Response:
+        detail = (await read_body(request, 1 << 16)).decode(errors="replace")
+        record.event("phase", detail)
+        return json_response(200, {"marked": detail})
+
     app.add_route("/cluster/hello", hello, methods=["POST"])
+    app.add_route("/cluster/mark", mark, methods=["POST"])
 
 
 def _listen(host: str, port: int) -> socket.socket:

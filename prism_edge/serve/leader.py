@@ -155,7 +155,7 @@ class Leader:
         served = self._models[batch[0].model]
         inputs = join_inputs(batch)
         rows, tokens = served.extent(inputs)
-        boards = self._cluster.in_service()
+        boards = self._cluster.ranks()
         start_s = time.monotonic()
         try:
             choice = self._choose(batch[0], served, rows, tokens, boards)
@@ -184,7 +184,12 @@ class Leader:
             _fail(request.ticket, error)
 
     def _choose(
-        self, request: Waiting[Ticket], served: Served, rows: int, tokens: int, boards: int
+        self,
+        request: Waiting[Ticket],
+        served: Served,
+        rows: int,
+        tokens: int,
+        boards: Sequence[str],
     ) -> Choice:
         """The plan for a batch: the user's if there is one, else the policy's."""
         if request.plan is None:
@@ -230,8 +235,8 @@ class Leader:
         elif choice.fallback is not None:
             self._metrics.fallback(choice.fallback)
         self._metrics.wire(fields["wire_bytes"])
-        self._decider.observe(choice, fields, stop_s - start_s, stop_s)
-        self._metrics.link(self._decider.rate_bps())
+        self._decider.observe(choice, fields, stop_s)
+        self._show_link()
         self._record.answered(batch[0], rows, fields, why, start_s, stop_s)
         for request, outputs in zip(batch, split_outputs(batch, message.arrays), strict=True):
             parameters = {
@@ -247,20 +252,19 @@ class Leader:
 
     async def _probe(self) -> None:
         """Ask the engine how fast the link is, when nobody has seen lately."""
-        boards = self._cluster.in_service()
-        size = self._decider.probe_due(time.monotonic(), boards)
+        size = self._decider.probe_due(time.monotonic(), self._cluster.in_service())
         if size is None or self.engine is None or not self.engine.ready:
             return
         client = self.engine.client
         assert client is not None
-        future = client.ask("probe", rank=1, operation="oneway", bytes=size, repeats=1)
+        future = client.ask("probe", rank=1, operation="exchange", bytes=size, repeats=1)
         try:
             message = await answer(future, self._settings.serve.exchange_timeout_s)
         except (PrismError, asyncio.TimeoutError) as error:
             LOG.info("probe failed: %s", error)
             return
         self._decider.probed(size, message.fields["seconds"], time.monotonic())
-        self._metrics.link(self._decider.rate_bps())
+        self._show_link()
 
     def _forced(self, request: InferCall, served: Served) -> str | None:
         """The plan the user asked for, checked against request and cluster; None: the policy's."""
@@ -271,6 +275,10 @@ class Leader:
         plan = Plan.parse(str(text))
         check_fits(plan, served.shape, rows, tokens, len(self._settings.boards))
         return str(plan)
+
+    def _show_link(self) -> None:
+        link = self._decider.link()
+        self._metrics.link(None if link is None else link.bandwidth_bps)
 
     def _degraded(self) -> str | None:
         """Why only this board answers, when more were configured or no tables apply."""
