@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,13 +18,14 @@ from starlette.responses import Response
 
 from prism_edge.energy.journal import Journal
 from prism_edge.engine.client import engine_argv, local_popen
-from prism_edge.errors import ClusterError, InputError, ModelError, SettingsError
+from prism_edge.errors import InputError, SettingsError
 from prism_edge.serve.body import read_body
 from prism_edge.serve.cluster import Cluster
 from prism_edge.serve.decide import Decider
 from prism_edge.serve.guard import json_response
 from prism_edge.serve.http import create_app
 from prism_edge.serve.leader import Leader
+from prism_edge.serve.listen import listen
 from prism_edge.serve.metrics import Metrics
 from prism_edge.serve.power import keep_sampling
 from prism_edge.serve.record import Record
@@ -46,7 +46,7 @@ async def serve(settings: Settings, board: str, journal_path: Path | None) -> No
     own, limits = settings.board(board), settings.serve
     token, metrics = _token(limits.token_file), Metrics()
     host = limits.host or own.address
-    listener = _listen(host, limits.port)
+    listener = listen(host, limits.port)
     argv = engine_argv(
         settings.models,
         address=own.address,
@@ -150,21 +150,6 @@ def _add_cluster(app: FastAPI, cluster: Cluster, record: Record) -> None:
 
     app.add_route("/cluster/hello", hello, methods=["POST"])
     app.add_route("/cluster/mark", mark, methods=["POST"])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise ClusterError(
-            f"cannot listen on {host}:{port}: {error.strerror}; "
-            f"is another prism-edge running? choose another port with --port"
-        ) from error
-    listener.listen(128)
-    return listener
 
 
 def _token(path: Path | None) -> str | None:

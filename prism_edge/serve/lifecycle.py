@@ -100,7 +100,7 @@ def joined(state: State, number: int) -> State:
 
 
 def broken(state: State, number: int | None, now_s: float) -> State:
-    """The state after the leader's engine found the group of epoch ``number`` broken, and left it."""
+    """The state after the leader's engine found epoch ``number`` broken, and left it."""
     if state.epoch is None or state.epoch.number != number:
         return state
     return replace(state, epoch=None, members={}, retry_s=now_s + RETRY_S)

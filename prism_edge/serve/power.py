@@ -1,4 +1,4 @@
-"""This board's power samples, from its source to whoever keeps them, for as long as the daemon runs."""
+"""This board's power samples, handed to whoever keeps them for as long as the daemon runs."""
 
 from __future__ import annotations
 

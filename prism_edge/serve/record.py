@@ -1,4 +1,4 @@
-"""What the leader remembers: the journal on disk, power metrics, and the last decisions in memory."""
+"""What the leader remembers: the journal on disk, power metrics, the last decisions."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ LONGEST_PAUSE_S = 10.0
 class Supervisor:
     """One engine, always. ``event`` gets its messages, in the event loop, and ``gone`` at its end.
 
-    ``instance`` names this start of the engine. A start that reports ``failed`` (say, no such model)
-    ends ``run`` with ``ModelError``: starting again would not help.
+    ``instance`` names this start of the engine. A start that reports ``failed`` (no such model,
+    say) ends ``run`` with ``ModelError``: starting again would not help.
     """
 
     def __init__(self, argv: Sequence[str], popen: Popen, event: Callable[[Message], None]) -> None:
