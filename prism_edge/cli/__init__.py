@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from prism_edge import __version__
-from prism_edge.cli import lab, profile, serve
+from prism_edge.cli import bench, infer, lab, profile, serve
 from prism_edge.cli import plan as plan_cmd
 from prism_edge.errors import PlanError, PrismError, SettingsError
 
@@ -21,6 +21,8 @@ app = typer.Typer(
 app.add_typer(lab.app, name="lab")
 app.command("serve")(serve.serve)
 app.command("profile")(profile.profile)
+app.command("infer")(infer.infer)
+app.add_typer(bench.app, name="bench")
 app.command("plan")(plan_cmd.plan)
 
 

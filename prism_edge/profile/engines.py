@@ -92,7 +92,7 @@ class Engines:
         return all(bool(ready.fields["gloo"]) for ready in self._ready)
 
     def join(self) -> None:
-        """All engines are in one group. Raises ``ClusterError`` when they do not reach each other."""
+        """All engines are in one group. Raises ``ClusterError`` when they cannot meet."""
         self._epoch += 1
         port = self._ready[0].fields["store_port"]
         for rank, client in enumerate(self.clients):

@@ -59,7 +59,14 @@ def measure_all(
     if together:
         engines.join()
     requests = [request for request in sweep.requests if together or request.plan.p == 1]
-    yield from measure_requests(engines, sweep, requests, deadline_s=deadline_s, now=now)
+    yield from measure_requests(
+        engines,
+        requests,
+        rounds=sweep.request_rounds,
+        seed=sweep.seed,
+        deadline_s=deadline_s,
+        now=now,
+    )
 
 
 def measure_staging(engines: Engines, payloads: Sequence[int]) -> Iterator[Measured]:
@@ -166,39 +173,34 @@ def measure_compute(
 
 def measure_requests(
     engines: Engines,
-    sweep: Sweep,
     requests: Sequence[Request],
     *,
+    rounds: int,
+    seed: int,
     deadline_s: float,
     now: Callable[[], float],
 ) -> Iterator[Measured]:
-    """Whole requests, every plan once per round in random order; round 0 is not counted."""
+    """Whole requests, each once per round in random order; one round more is not counted.
+
+    What disturbs a machine for seconds disturbs a whole round, so ratios within rounds stay true.
+    """
     models = {model.name: model for model in engines.models}
-    source = random.Random(f"{sweep.seed}/requests")
-    for turn in range(sweep.request_rounds + 1):
+    source = random.Random(f"{seed}/requests")
+    for turn in range(-1, rounds):
         for request in source.sample(requests, len(requests)):
             if now() >= deadline_s:
                 yield Measured(
                     text="requests",
-                    warning=f"time was up after {max(0, turn - 1)} of {sweep.request_rounds} "
-                    f"rounds of whole requests",
+                    warning=f"time was up after {max(0, turn)} of {rounds} rounds of requests",
                 )
                 return
             text = f"request {request.model} {request.plan} batch {request.batch}"
             latency_s, fallback = answer(engines, models[request.model], request)
             if fallback is not None:
                 raise ClusterError(f"{text}: {fallback}")
-            row = RequestRow(
-                plan=str(request.plan),
-                model=request.model,
-                batch=request.batch,
-                tokens=request.tokens,
-                repeat=turn - 1,
-                latency_s=latency_s,
-            )
             yield Measured(
                 text=f"{text}: {latency_s * 1e3:.1f} ms",
-                rows=(row,) if turn else (),
+                rows=(_request_row(request, turn, latency_s),) if turn >= 0 else (),
                 weight_s=request.weight_s,
             )
 
@@ -261,6 +263,17 @@ def _compute_rows(
             latency_s=latency_s,
         )
         for index, latency_s in enumerate(seconds)
+    )
+
+
+def _request_row(request: Request, repeat: int, latency_s: float) -> RequestRow:
+    return RequestRow(
+        plan=str(request.plan),
+        model=request.model,
+        batch=request.batch,
+        tokens=request.tokens,
+        repeat=repeat,
+        latency_s=latency_s,
     )
 
 
