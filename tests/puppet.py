@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -35,15 +35,18 @@ class Puppet:
         self.process = context.Process(target=perform, args=(theirs, port), daemon=True)
         self.process.start()
         theirs.close()
+        self._owed = 0  # answers not heard yet
 
     def tell(self, verb: str, *args: Any, **options: Any) -> None:
         """Ask without waiting; ``hear`` takes the answer."""
+        self._owed += 1
         self._pipe.send((verb, args, options))
 
     def hear(self) -> Any:
         if not self._pipe.poll(PATIENCE_S):
             raise TimeoutError("the puppet does not answer")
         kind, value = self._pipe.recv()
+        self._owed -= 1
         if kind == "error":
             raise Refused(value)
         return value
@@ -51,6 +54,12 @@ class Puppet:
     def ask(self, verb: str, *args: Any, **options: Any) -> Any:
         self.tell(verb, *args, **options)
         return self.hear()
+
+    def settle(self) -> None:
+        """Hear whatever a test that failed has left unheard, so that only it fails."""
+        while self._owed:
+            with suppress(Refused):
+                self.hear()
 
     def kill(self) -> None:
         """As by the kernel: no farewell."""
@@ -130,6 +139,11 @@ class Actor:
                 follow(models, self._group)
             except PeerLostError as error:
                 return str(error)
+
+    def skip(self, rank: int) -> None:
+        """As if a message to ``rank`` had been lost on the way."""
+        assert self._group is not None
+        self._group._next("send", rank)
 
     def sent_bytes(self) -> int:
         assert self._group is not None
