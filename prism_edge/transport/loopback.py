@@ -34,11 +34,12 @@ class Loopback:
         return LoopbackPending(self, dict(receives))
 
     def receive(self, source: int, size: int, timeout_s: float | None) -> Tensor:
+        limit_s = self._timeout_s if timeout_s is None else timeout_s
         try:
-            payload = self._mail[source, self.rank].get(timeout=timeout_s or self._timeout_s)
+            payload = self._mail[source, self.rank].get(timeout=limit_s)
         except queue.Empty as error:
             raise PeerLostError(
-                f"rank {self.rank}: nothing from rank {source} within {self._timeout_s:g} s"
+                f"rank {self.rank}: nothing from rank {source} within {limit_s:g} s"
             ) from error
         if payload is None:
             raise PeerLostError(f"rank {self.rank}: rank {source} has left the group")
