@@ -63,7 +63,7 @@ def plan(
     if as_json:
         print(json.dumps(as_dict(decision, link), indent=2))
     else:
-        _show(decision, measured, costs, batch, _tokens(costs, tokens))
+        _show(decision, measured, costs, link, batch, _tokens(costs, tokens))
 
 
 def as_dict(decision: Decision, link: LinkState | None) -> dict[str, object]:
@@ -101,26 +101,39 @@ def _candidate(item: Prediction | Unpredictable) -> dict[str, object]:
     }
 
 
-def _show(decision: Decision, measured: Profile, costs: Costs, batch: int, tokens: int) -> None:
+def _show(
+    decision: Decision,
+    measured: Profile,
+    costs: Costs,
+    link: LinkState | None,
+    batch: int,
+    tokens: int,
+) -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     from prism_edge.schedule.cost import Prediction
-    from prism_edge.schedule.explain import size
+    from prism_edge.schedule.explain import link_text, rate, seconds, size
 
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH)
     names = ", ".join(board.name for board in costs.boards)
     where = measured.kind if measured.kind == "boards" else f"{measured.kind}, emulated"
+    lines = [
+        f"{costs.model}, batch {batch}, {tokens} tokens on {names} "
+        f"({measured.cluster}: {where}, measured {measured.created:.10})"
+    ]
+    if link is not None and costs.links is not None:
+        fit = costs.links.exchange
+        lines.append(
+            f"{link_text(link)}: {seconds(link.alpha_s)} + {rate(link)}, "
+            f"{'half' if costs.links.half_duplex else 'full'} duplex; "
+            f"the fit is off by {fit.error:.0%} on average".replace("%", " %")
+        )
+    console.print("\n".join(lines), markup=False, soft_wrap=True)
     table = Table(
-        title=escape(
-            f"{costs.model}, batch {batch}, {tokens} tokens on {names} "
-            f"({measured.cluster}: {where}, measured {measured.created:.10})"
-        ),
         caption="ms; 80 %: eight of ten requests; * the answer approximates",
-        title_justify="left",
         caption_justify="left",
         box=None,
         pad_edge=False,

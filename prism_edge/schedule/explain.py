@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from prism_edge.schedule.cost import Prediction, Unpredictable
-from prism_edge.schedule.link import LinkState
+from prism_edge.schedule.link import PAYLOAD_SHARE, LinkState
 
 
 def explain(
@@ -62,16 +62,19 @@ def link_text(link: LinkState | None) -> str:
 
 
 def rate(link: LinkState | None) -> str:
-    """Bandwidth to three digits."""
+    """Bandwidth to three digits; a given rate as it was given, headers included."""
     assert link is not None
+    bps = link.bandwidth_bps / (PAYLOAD_SHARE if link.source == "given" else 1.0)
     for scale, unit in ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")):
-        if link.bandwidth_bps >= scale:
-            return f"{link.bandwidth_bps / scale:.3g} {unit}"
-    return f"{link.bandwidth_bps:.3g} bit/s"
+        if bps >= 0.9995 * scale:
+            return f"{bps / scale:.3g} {unit}"
+    return f"{bps:.3g} bit/s"
 
 
 def seconds(value_s: float) -> str:
-    """Three digits, in seconds."""
+    """Two or three digits."""
+    if value_s < 0.02:
+        return f"{1e3 * value_s:.2g} ms"
     return f"{value_s:.3f} s" if value_s < 1 else f"{value_s:.2f} s"
 
 
