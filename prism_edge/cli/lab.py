@@ -105,12 +105,10 @@ def link(
     print(f"{board}: {format_rate(now.rate_bps)}, {'up' if now.up else 'down'}")
 
 
-@app.command(
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-)
+@app.command()
 def exec(
     host: Annotated[str, typer.Argument(help="A board, or laptop.")],
-    command: Annotated[list[str], typer.Argument(help="The command and its arguments.")],
+    command: Annotated[list[str], typer.Argument(help="After --: the command and its arguments.")],
     name: Name = "lab",
 ) -> None:
     """Run a command on a board; its exit code is the answer.

@@ -39,7 +39,8 @@ def parse_stat(text: str) -> Stat:
 def stat(pid: int, proc: Path = PROC) -> Stat | None:
     """The process's stat; None when it has ended (a zombie has)."""
     try:
-        found = parse_stat((proc / str(pid) / "stat").read_text(errors="replace"))
+        with open(f"{proc}/{pid}/stat", errors="replace") as file:
+            found = parse_stat(file.read())
     except (OSError, ValueError):
         return None
     return None if found.state in "ZX" else found
@@ -53,7 +54,7 @@ def pids(proc: Path = PROC) -> Iterator[int]:
 def network(pid: int | str, proc: Path = PROC) -> str | None:
     """The process's network namespace, such as net:[4026531840]; None when not to be seen."""
     try:
-        return os.readlink(proc / str(pid) / "ns" / "net")
+        return os.readlink(f"{proc}/{pid}/ns/net")
     except OSError:
         return None
 

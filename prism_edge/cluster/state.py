@@ -17,7 +17,7 @@ Mode = Literal["root", "rootless", "paced"]
 Phase = Literal["building", "up"]
 _SCHEMA = 1
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
-_MOST_BOARDS = 16
+_MOST_BOARDS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
