@@ -28,7 +28,7 @@ check: $(STAMP)  ## lint, format and types
 	$(BIN)/mypy
 
 bench: $(STAMP)  ## paired speed ratios on emulated boards
-	@$(BIN)/prism-edge bench
+	@scripts/bench.sh
 
 clean:  ## remove what make and the tests made
 	rm -rf .venv .venv310 .oldest .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

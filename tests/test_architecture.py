@@ -42,8 +42,9 @@ LAYERS: dict[str, int] = {
     "deploy": 6,
     "report": 6,
     "serve": 6,
-    "cli": 7,
-    "__main__": 8,
+    "demo": 7,
+    "cli": 8,
+    "__main__": 9,
 }
 # What boards without torch, the agent and the command line import, directly or not, even lazily.
 TORCH_FREE = frozenset(
