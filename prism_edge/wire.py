@@ -69,8 +69,11 @@ class Header:
         try:
             model, plan, batch, tokens, tensors = json.loads(data.numpy().tobytes())
             listed = tuple((name, code, tuple(shape)) for name, code, shape in tensors)
-            header = cls(model, Plan.parse(plan), batch, tokens, listed)
-            _ = header.body_bytes
+            whole = [batch, tokens, *(size for _, _, shape in listed for size in shape)]
+            if not all(isinstance(number, int) and number >= 0 for number in whole):
+                raise ValueError("a size is not a whole number")
+            header = cls(str(model), Plan.parse(str(plan)), batch, tokens, listed)
+            _ = header.body_bytes  # only known dtypes have one
         except (ValueError, KeyError, TypeError, PrismError) as error:
             raise PeerLostError(f"rank 0 sent a header that does not parse: {error}") from error
         return header
