@@ -1,0 +1,169 @@
+"""What a rank knows as columns: counts, positions, and the bias they make."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from nets import Net, noise, padding
+
+from prism_edge.layout import Layout, token_layout
+from prism_edge.plan import LOCAL, Plan
+from prism_edge.tensors.attention import attention
+from prism_edge.tensors.known import Known, known
+
+HIDDEN = -math.inf
+
+
+def layout(plan: str, tokens: int, *, causal: bool = False, lead: int = 0) -> Layout:
+    return token_layout(Plan.parse(plan), Net(causal=causal, lead=lead).shape, tokens)
+
+
+def test_columns_are_the_heard_ones_and_then_the_own() -> None:
+    """Ten tokens, three ranks (4, 3, 3), two segments each; rank 1 hears rank 0 and rank 2."""
+    columns = known(layout("prism:p=3,l=2", 10), 1, None)
+    assert columns.count.tolist() == [[2, 2, 2, 1, 1, 1, 1]]
+    assert columns.last.tolist() == [1, 3, 8, 9, 4, 5, 6]
+    assert columns.position.tolist() == [4, 5, 6]
+    assert not columns.plain_causal
+
+
+def test_behind_a_causal_mask_only_earlier_ranks_are_heard() -> None:
+    columns = known(layout("prism:p=3,l=2", 10, causal=True), 1, None)
+    assert columns.count.tolist() == [[2, 2, 1, 1, 1]]
+    assert columns.last.tolist() == [1, 3, 4, 5, 6]
+    log2 = math.log(2)
+    expected = [
+        [log2, log2, 0, HIDDEN, HIDDEN],
+        [log2, log2, 0, 0, HIDDEN],
+        [log2, log2, 0, 0, 0],
+    ]
+    bias = columns.bias()
+    assert bias is not None
+    assert bias.shape == (1, 1, 3, 5)
+    assert torch.allclose(bias[0, 0], torch.tensor(expected))
+
+
+def test_a_causal_mask_is_lower_right() -> None:
+    """[heard, own] makes it one triangle, whatever the plan."""
+    columns = known(layout("voltage:p=3", 10, causal=True), 2, None)
+    bias = columns.bias()
+    assert bias is not None
+    lower_right = torch.ones(3, 10, dtype=torch.bool).tril(diagonal=7)
+    assert torch.equal(bias[0, 0] == 0, lower_right)
+    upper_left = torch.ones(3, 10, dtype=torch.bool).tril()
+    assert not torch.equal(lower_right, upper_left)
+
+
+@pytest.mark.parametrize(("plan", "causal"), [("voltage:p=2", False), ("prism:p=2,l=5", False)])
+def test_columns_that_stand_for_one_token_each_need_no_bias(plan: str, causal: bool) -> None:
+    assert known(layout(plan, 10, causal=causal), 0, None).bias() is None
+    assert known(layout("prism:p=2,l=4", 10), 0, None).bias() is not None
+
+
+def test_one_rank_alone_needs_the_triangle_only() -> None:
+    alone = token_layout(LOCAL, Net(causal=True).shape, 6)
+    assert known(alone, 0, None).plain_causal
+    assert known(alone, 0, torch.ones(2, 6)).plain_causal
+    assert not known(alone, 0, padding([6, 3], 6)).plain_causal
+    assert not known(token_layout(LOCAL, Net().shape, 6), 0, None).plain_causal
+    assert known(token_layout(LOCAL, Net().shape, 6), 0, None).bias() is None
+
+
+def test_padding_is_hidden_and_a_row_that_sees_nothing_sees_itself() -> None:
+    real = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 0]])
+    alone = token_layout(LOCAL, Net(causal=True).shape, 4)
+    bias = known(alone, 0, real).bias()
+    assert bias is not None
+    visible = (bias == 0)[:, 0]
+    left = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1]]
+    right = [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 0]]
+    assert visible.int().tolist() == [left, right]
+    assert ((bias == 0) | torch.isneginf(bias)).all()
+
+
+def test_a_row_that_sees_something_does_not_see_its_own_padding() -> None:
+    """Rank 1 owns padding only, but hears real tokens: nothing is added for it."""
+    bias = known(layout("prism:p=2,l=1", 8), 1, padding([3], 8)).bias()
+    assert bias is not None
+    assert torch.allclose(bias[0, 0].exp(), torch.tensor([[3.0, 0, 0, 0, 0]]))
+    nothing = known(layout("prism:p=2,l=1", 8), 1, padding([0], 8)).bias()
+    assert nothing is not None
+    assert torch.equal(nothing[0, 0].exp(), torch.eye(5)[1:])
+
+
+def test_counts_per_sample_make_a_bias_per_sample() -> None:
+    bias = known(layout("prism:p=2,l=2", 8), 1, padding([8, 3], 8)).bias()
+    assert bias is not None
+    expected = [[2, 2, 1, 1, 1, 1], [2, 1, 0, 0, 0, 0]]
+    assert torch.allclose(bias[:, 0, 0].exp(), torch.tensor(expected).float())
+
+
+# laws 3 and 7
+
+
+def columns_of(counts: list[int], causal: bool = False) -> Known:
+    """Heard columns of these counts before three own tokens."""
+    heard = torch.tensor(counts)
+    first = int(heard.sum())
+    return Known(
+        count=torch.cat([heard, torch.ones(3)]).float()[None],
+        last=torch.cat([heard.cumsum(0) - 1, torch.arange(first, first + 3)]),
+        position=torch.arange(first, first + 3),
+        causal=causal,
+    )
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("counts", [[1, 4, 2], [7], [3, 3]])
+def test_a_column_counted_c_times_is_c_columns(counts: list[int], causal: bool) -> None:
+    """Law 3: log count equals repetition. Uniform or missing counts do not."""
+    q = noise(2, 4, 3, 8, seed=1) * 2
+    k, v = (noise(2, 4, len(counts) + 3, 8, seed=seed) * 2 for seed in (2, 3))
+    times = torch.tensor([*counts, 1, 1, 1])
+    many = [part.repeat_interleave(times, dim=2) for part in (k, v)]
+    total = int(times.sum())
+    seen = torch.ones(3, total, dtype=torch.bool)
+    seen = seen.tril(diagonal=total - 3) if causal else seen
+    mask = torch.zeros(3, total).masked_fill(~seen, HIDDEN)
+    expected = attention(q, many[0], many[1], mask[None, None], causal=False, scale=8**-0.5)
+
+    def found(columns: Known) -> float:
+        out = attention(q, k, v, columns.bias(), causal=False, scale=8**-0.5)
+        return float((out - expected).abs().max())
+
+    assert found(columns_of(counts, causal)) < 1e-5
+    right = columns_of(counts, causal)
+    ones = torch.ones_like(right.count)
+    dropped = Known(count=ones, last=right.last, position=right.position, causal=causal)
+    assert found(dropped) > 1e-2
+    if len(set(counts)) > 1:
+        uniform = ones.clone()
+        uniform[:, : len(counts)] = sum(counts) / len(counts)
+        assert (
+            found(Known(count=uniform, last=right.last, position=right.position, causal=causal))
+            > 1e-2
+        )
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_heard_columns_may_come_in_any_order_with_their_counts(causal: bool) -> None:
+    """Law 7: ranks may arrive as they like, as long as counts and positions come along."""
+    columns = columns_of([1, 4, 2, 6], causal)
+    q = noise(2, 4, 3, 8, seed=1) * 2
+    k, v = (noise(2, 4, 7, 8, seed=seed) * 2 for seed in (2, 3))
+    expected = attention(q, k, v, columns.bias(), causal=False, scale=8**-0.5)
+    order = [2, 0, 3, 1, 4, 5, 6]
+    moved = Known(
+        count=columns.count[:, order],
+        last=columns.last[order],
+        position=columns.position,
+        causal=causal,
+    )
+    found = attention(q, k[:, :, order], v[:, :, order], moved.bias(), causal=False, scale=8**-0.5)
+    assert torch.allclose(found, expected, atol=1e-6)
+    wrong = attention(
+        q, k[:, :, order], v[:, :, order], columns.bias(), causal=False, scale=8**-0.5
+    )
+    assert float((wrong - expected).abs().max()) > 1e-2
