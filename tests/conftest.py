@@ -52,7 +52,7 @@ NEEDS: dict[str, tuple[str, Callable[[], bool]]] = {
         lambda: runs("unshare", "-n", "true") or runs("unshare", "-Urn", "true"),
     ),
     "boards": ("root and systemd-nspawn", lambda: runs("systemd-nspawn", "--version")),
-    "gpu": ("a CUDA device", has_gpu),
+    "gpu": ("CUDA device", has_gpu),
     "browser": ("Chromium on PATH", lambda: any(map(shutil.which, BROWSERS))),
 }
 

@@ -116,7 +116,7 @@ def reference(
         if not overlay.is_dir():
             pytest.skip(
                 f"NOT RUN against the oldest transformers: {overlay} does not exist; "
-                f"`make oldest` creates it, PRISM_EDGE_OLDEST_TRANSFORMERS names another place"
+                f"`make setup` creates it, PRISM_EDGE_OLDEST_TRANSFORMERS names another place"
             )
         environment["PYTHONPATH"] = str(overlay)
     root = tmp_path_factory.mktemp(f"reference-{release}")
