@@ -21,7 +21,7 @@ def write_report(
     Raises PrismError when matplotlib or jinja2 is not installed, or a file cannot be written.
     """
     try:
-        from prism_edge.report.html import html
+        from prism_edge.report.page import page
     except ModuleNotFoundError as error:
         if error.name not in ("matplotlib", "jinja2"):
             raise
@@ -30,7 +30,7 @@ def write_report(
             "run: pip install 'prism-edge[report]'"
         ) from error
     found = numbers(journal, profile)
-    texts = {output: html(found)}
+    texts = {output: page(found)}
     if json_output is not None:
         texts[json_output] = as_json(found)
     for path, text in texts.items():
@@ -44,5 +44,5 @@ def write_report(
 
 
 def as_json(report: Report) -> str:
-    """Every number of ``report`` under the names of ``report/values.py``; what is unknown is null."""
+    """Every number of ``report`` by the names of ``report/values.py``; what is unknown is null."""
     return json.dumps(dataclasses.asdict(report), indent=1, allow_nan=False, ensure_ascii=False)
