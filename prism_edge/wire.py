@@ -1,6 +1,7 @@
 """A request between ranks: a header of fixed size, then one body with all its tensors.
 
-The header is JSON padded to ``HEADER_BYTES``, so a receiver can ask for it knowing nothing; it says exactly what the body holds. Nothing that comes from the network is unpickled.
+The header is JSON padded to ``HEADER_BYTES``, so a receiver can ask for it knowing nothing; it says
+exactly what the body holds. Nothing that comes from the network is unpickled.
 """
 
 from __future__ import annotations
