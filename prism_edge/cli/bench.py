@@ -48,8 +48,8 @@ def engine(
 
     from prism_edge.plan import Plan
     from prism_edge.profile.compare import Wanted, compare_plans
+    from prism_edge.profile.measured import Measured
     from prism_edge.profile.progress import progress_on
-    from prism_edge.profile.run import Measured
     from prism_edge.settings import parse_model, read_settings
 
     settings = read_settings(cluster)

@@ -20,7 +20,7 @@ def profile(
     out: Annotated[
         Path | None, typer.Option(help="directory of the tables (default: as in cluster.toml)")
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="one round, done in 90 s")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="one round, in about a minute")] = False,
     batches: Annotated[str, typer.Option(help="batch sizes")] = "1,2,4,8",
     l: Annotated[  # noqa: E741
         str | None, typer.Option("--l", help="segments of prism plans (default 1,10,20; quick: 10)")
@@ -29,7 +29,7 @@ def profile(
         str | None, typer.Option(help="token counts for models that take text")
     ] = None,
     max_seconds: Annotated[
-        float | None, typer.Option(help="stop measuring after this long (quick: 75)", min=1)
+        float | None, typer.Option(help="stop measuring after this long", min=1)
     ] = None,
     seed: Annotated[int, typer.Option(help="of the order in which things are measured")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
@@ -39,8 +39,8 @@ def profile(
     Example: prism-edge profile --cluster cluster.toml --model vit=models/vit --quick
     """
     from prism_edge.errors import SettingsError
+    from prism_edge.profile.measured import Measured
     from prism_edge.profile.progress import progress_on
-    from prism_edge.profile.run import Measured
     from prism_edge.profile.session import profile_cluster
     from prism_edge.profile.sweep import Wish
     from prism_edge.settings import parse_model, read_settings
@@ -69,7 +69,7 @@ def profile(
             settings,
             wish,
             directory,
-            max_seconds=max_seconds if max_seconds is not None else (75.0 if quick else None),
+            max_seconds=max_seconds,
             tell=tell,
         )
     finally:

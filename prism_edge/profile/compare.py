@@ -13,8 +13,9 @@ from prism_edge.layout import ModelShape, check_fits, wire_bytes
 from prism_edge.plan import Plan
 from prism_edge.profile.conditions import load_average
 from prism_edge.profile.engines import start_engines
+from prism_edge.profile.measured import Measured
 from prism_edge.profile.place import find_place
-from prism_edge.profile.run import Measured, measure_requests
+from prism_edge.profile.request import measure_requests
 from prism_edge.profile.sweep import Request
 from prism_edge.settings import Settings
 from prism_edge.tables import RequestRow

@@ -13,8 +13,9 @@ from prism_edge import __version__, tables
 from prism_edge.errors import PrismError
 from prism_edge.profile.conditions import facts_of, load_average
 from prism_edge.profile.engines import Engines, start_engines
+from prism_edge.profile.measured import Measured
 from prism_edge.profile.place import Place, find_place
-from prism_edge.profile.run import Measured, measure_all
+from prism_edge.profile.run import measure_all
 from prism_edge.profile.sweep import Sweep, Wish, plan_sweep
 from prism_edge.settings import BoardSettings, Settings
 from prism_edge.tables.rows import Row
@@ -23,6 +24,8 @@ _R = TypeVar("_R", bound=Row)
 
 # longest silence inside an exchange: a payload of a megabyte takes 8 s at 1 Mbit/s
 EXCHANGE_TIMEOUT_S = 60.0
+QUICK_AIM_S = 75.0  # a quick sweep drops repeats for it, but no cell: without one no plan is chosen
+FOREVER_S = float("inf")
 
 
 @dataclass(slots=True)
@@ -78,10 +81,14 @@ def profile_cluster(
         place.hosts, settings.models, timeout_s=EXCHANGE_TIMEOUT_S, pace_file=place.pace_file
     ) as engines:
         session = _open(settings, place, engines, wish)
-        deadline_s = float("inf") if max_seconds is None else started_s + max_seconds
         stopped: str | None = None
         try:
-            for measured in measure_all(engines, session.sweep, deadline_s=deadline_s):
+            for measured in measure_all(
+                engines,
+                session.sweep,
+                aim_s=started_s + (QUICK_AIM_S if wish.quick else FOREVER_S),
+                deadline_s=started_s + (FOREVER_S if max_seconds is None else max_seconds),
+            ):
                 session.rows += measured.rows
                 if measured.warning:
                     session.warnings.append(measured.warning)

@@ -1,0 +1,87 @@
+"""What it takes to get bytes from one board's memory into another's: staging, and the link itself.
+
+The link is timed with the production transport, framing and all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from prism_edge.profile.engines import Engines
+from prism_edge.profile.measured import Measured
+from prism_edge.profile.sweep import Sweep
+from prism_edge.tables import LinkRow, StagingRow
+from prism_edge.tables.rows import LinkOp
+
+LINK_OPS: tuple[LinkOp, ...] = ("exchange", "oneway")
+SLOW_S = 1.5  # a payload that takes longer is sent twice, and no larger one is tried
+STAGING_REPEATS = 20
+
+
+def measure_staging(engines: Engines, payloads: Sequence[int]) -> Iterator[Measured]:
+    """Copies between device and host memory, one board after another."""
+    for rank, host in enumerate(engines.hosts):
+        for size in payloads:
+            for direction in ("d2h", "h2d"):
+                reply = engines.ask(
+                    rank, "stage", direction=direction, bytes=size, repeats=STAGING_REPEATS
+                )
+                path = reply.fields["path"]
+                rows = tuple(
+                    StagingRow(
+                        board=host.name,
+                        path=path,
+                        direction=direction,
+                        bytes=size,
+                        repeat=repeat,
+                        latency_s=seconds,
+                    )
+                    for repeat, seconds in enumerate(reply.fields["seconds"])
+                )
+                yield Measured(text=f"staging {host.name} {size} B {direction}", rows=rows)
+        if path == "copy":
+            yield Measured(
+                text=f"staging {host.name}",
+                warning=f"board {host.name} computes on its CPU: its staging rows are plain memory "
+                f"copies (path copy), not transfers to an accelerator",
+            )
+
+
+def measure_link(engines: Engines, sweep: Sweep) -> Iterator[Measured]:
+    """Payloads between the leader and each worker, one pair at a time."""
+    src = engines.hosts[0].name
+    for rank in range(1, len(engines.hosts)):
+        dst = engines.hosts[rank].name
+        for operation in LINK_OPS:
+            for size in sweep.payloads:
+                trial_s = _probe(engines, rank, operation, size, 2)[1]
+                slow = trial_s > SLOW_S
+                repeats = 2 if slow else sweep.payload_repeats
+                rows = tuple(
+                    LinkRow(
+                        src=src,
+                        dst=dst,
+                        op=operation,
+                        world=2,
+                        bytes=size,
+                        repeat=repeat,
+                        latency_s=seconds,
+                    )
+                    for repeat, seconds in enumerate(
+                        _probe(engines, rank, operation, size, repeats)
+                    )
+                )
+                text = f"link {src} - {dst} {operation} {size} B"
+                yield Measured(text=text, rows=rows)
+                if slow and size != sweep.payloads[-1]:
+                    yield Measured(
+                        text=text,
+                        warning=f"{text} takes {trial_s:.1f} s: larger payloads were not measured",
+                    )
+                    break
+
+
+def _probe(engines: Engines, rank: int, operation: LinkOp, size: int, repeats: int) -> list[float]:
+    reply = engines.ask(0, "probe", rank=rank, operation=operation, bytes=size, repeats=repeats)
+    seconds: list[float] = reply.fields["seconds"]
+    return seconds
