@@ -104,7 +104,8 @@ class Vit(Model):
     def embed(self, part: Tensors, start: int, stop: int) -> Tensor:
         patches = part["patches"].to(self._weight.device)
         if patches.dtype == torch.uint8:
-            pixels = patches.view(*patches.shape[:2], self._channels, -1).to(self._weight.dtype)
+            pixels = patches.view(*patches.shape[:2], self._channels, self._side**2)
+            pixels = pixels.to(self._weight.dtype)
             patches = torch.addcmul(self._shift, pixels, self._scale).flatten(2)
         x = linear(patches, self._weight, self._bias)
         if start == 0:
