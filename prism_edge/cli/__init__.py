@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from prism_edge import __version__
-from prism_edge.cli import bench, infer, lab, profile, report, serve
+from prism_edge.cli import bench, demo, infer, lab, profile, report, serve
 from prism_edge.cli import plan as plan_cmd
 from prism_edge.errors import PlanError, PrismError, SettingsError
 
@@ -18,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("demo")(demo.demo)
 app.add_typer(lab.app, name="lab")
 app.command("serve")(serve.serve)
 app.command("profile")(profile.profile)

@@ -31,12 +31,12 @@ def demo(
 
     def say(text: str) -> None:
         elapsed_s = time.monotonic() - started_s
-        console.print(f"[{elapsed_s:5.0f} s] {text}", markup=False, highlight=False)
+        print(f"{elapsed_s:5.0f} s  {text}", flush=True)
 
     outcome = run(work.resolve(), say)
     say("report: writing")
-    page, energy = write_report(outcome)
-    show(console, outcome, energy)
+    page, energy_j = write_report(outcome.journal, outcome.profile, work.resolve())
+    show(console, outcome.results, energy_j)
     console.print(f"\nreport: {page}", markup=False, highlight=False, soft_wrap=True)
     if lost(outcome.results):
-        raise PrismError(f"{lost(outcome.results)} request(s) were lost; see the logs in {work}/run")
+        raise PrismError(f"{lost(outcome.results)} requests were lost; see the logs in {work}/run")

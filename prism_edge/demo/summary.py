@@ -15,7 +15,7 @@ Results = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One phase at one batch size. Latencies are medians in seconds; None where nothing was asked."""
+    """One phase at one batch size. Latencies are medians in seconds; None: nothing was asked."""
 
     phase: str
     batch: int
