@@ -49,7 +49,7 @@ def check_text(
 
 
 def pack_text(inputs: Mapping[str, Tensor], vocabulary: int) -> dict[str, Tensor]:
-    """Ids in 16 bits where the vocabulary allows; masks in 8 bits, left out where they say nothing."""
+    """Ids in 16 bits where the vocabulary allows; masks in 8, left out where they say nothing."""
     packed = {
         "input_ids": inputs["input_ids"].to(torch.int16 if vocabulary <= SHORT else torch.int32)
     }

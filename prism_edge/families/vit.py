@@ -88,8 +88,8 @@ class Vit(Model):
         if pixels.dtype != torch.uint8:
             if not pixels.is_floating_point():
                 raise InputError(
-                    f"pixel_values has dtype {str(pixels.dtype).removeprefix('torch.')}, expected is "
-                    f"uint8 (raw pixels) or floating point (normalised)"
+                    f"pixel_values has dtype {str(pixels.dtype).removeprefix('torch.')}, expected "
+                    f"is uint8 (raw pixels) or floating point (normalised)"
                 )
             pixels = pixels.float()
             if not bool(torch.isfinite(pixels).all()):

@@ -66,9 +66,9 @@ def connect_store(host: str, port: int, timeout_s: float) -> Any:
 class Gloo:
     """One rank's end of one epoch's group. Tensors must be on the CPU.
 
-    ``address``: this board's own address, the only one GLOO binds to. ``timeout_s``: longest silence
-    of a peer inside an exchange. ``join_timeout_s``: longest wait for all ranks to appear. Raises
-    ``ClusterError`` when the group cannot be formed.
+    ``address``: this board's own address, the only one GLOO binds to. ``timeout_s``: longest
+    silence of a peer inside an exchange. ``join_timeout_s``: longest wait for all ranks to appear.
+    Raises ``ClusterError`` when the group cannot be formed.
     """
 
     def __init__(
@@ -139,7 +139,8 @@ class Gloo:
         if (sequence, size) != expected:
             raise PeerLostError(
                 f"rank {self.rank}: rank {rank} sent message {sequence} of {size} bytes, "
-                f"agreed was message {expected[0]} of {expected[1]}; do both boards run the same prism-edge?"
+                f"agreed was message {expected[0]} of {expected[1]}; do both boards run the same "
+                f"prism-edge?"
             )
         return buffer[FRAME_BYTES:]
 
