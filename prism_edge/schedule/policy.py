@@ -103,15 +103,20 @@ def choose(
     measured = all(found.energy_j is not None for found in ranking)
     effective: Objective = objective if measured else "latency"
     ranking.sort(key=lambda found: (_value(found, effective), *_preference(found)))
-    chosen = ranking[0]
+    best = chosen = ranking[0]
     kept = next((found for found in ranking if found.plan == previous), None)
-    if kept is not None and _value(chosen, effective) >= _value(kept, effective) * (1 - hysteresis):
+    if kept is not None and _value(best, effective) >= _value(kept, effective) * (1 - hysteresis):
         chosen = kept
     runner_up = next((found for found in ranking if found is not chosen), None)
     margin = None
     if runner_up is not None:
         margin = _value(runner_up, effective) / _value(chosen, effective) - 1
     why = explain(chosen, considered, link, runner_up)
+    if _value(best, effective) < _value(chosen, effective):
+        less = 1 - _value(best, effective) / _value(chosen, effective)
+        why += f"; kept, because {best.plan} would take only {100 * less:.0f} % less"
+    if effective != "latency" and chosen.energy_j is not None:
+        why += f"; least {effective}, {chosen.energy_j:.3g} J"
     if effective != objective:
         why += "; by latency, because energy was not measured"
     if exact_only:
