@@ -100,7 +100,7 @@ def _serve_and_ask(
                 speed_phase("link 100 Mbit/s", "100mbit", ones=6, fours=4, full=3),
                 speed_phase("link slows to 5 Mbit/s", "5mbit", ones=6, fours=3, full=1),
                 speed_phase("link recovers to 300 Mbit/s", "300mbit", ones=6, fours=4, full=2),
-                accuracy_phase(images=360, batch=24),
+                accuracy_phase(images=360, batch=8),
             ):
                 _run_phase(lab, user, url, phase, outcome, say)
             lost = loss_phase("edge-2 killed and brought back", 12)
