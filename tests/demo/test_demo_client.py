@@ -1,4 +1,4 @@
-"""The demo's client: real photographs and digits, one line for every request, also for a refusal."""
+"""The demo's client: real photographs and digits; one line a request, also for a refusal."""
 
 from __future__ import annotations
 
