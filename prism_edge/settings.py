@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,10 @@ class ModelSettings:
 
     name: str
     path: Path
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise SettingsError("models: name = '', a model needs a name")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +97,10 @@ class LinkSettings:
     rate_bps: float | None = None
     pace_file: Path | None = None
 
+    def __post_init__(self) -> None:
+        if self.rate_bps is not None:
+            _at_least("link", "rate_bps", self.rate_bps, 1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -109,32 +118,35 @@ class Settings:
 
     def __post_init__(self) -> None:
         _one_of("cluster", "kind", self.kind, get_args(Kind))
-        for what, names in (
-            ("boards", [board.name for board in self.boards]),
-            ("models", [model.name for model in self.models]),
+        if not self.name:
+            raise SettingsError("cluster: name = '', a cluster needs a name")
+        for what, key, values in (
+            ("boards", "name", [board.name for board in self.boards]),
+            ("boards", "address", [board.address for board in self.boards]),
+            ("models", "name", [model.name for model in self.models]),
         ):
-            twice = sorted({name for name in names if names.count(name) > 1})
+            twice = sorted({value for value in values if values.count(value) > 1})
             if twice:
-                raise SettingsError(f"{what}: the name {twice[0]!r} is used twice")
+                raise SettingsError(f"{what}: {key} = {twice[0]!r} is used twice")
         if not 1 <= len(self.boards) <= 8:
             raise SettingsError(f"boards: {len(self.boards)} listed, allowed is 1 to 8")
-        self.board(self.leader)
+        _one_of("cluster", "leader", self.leader, tuple(board.name for board in self.boards))
 
     def board(self, name: str) -> BoardSettings:
         """The board called ``name``; ``SettingsError`` lists the known ones."""
         for board in self.boards:
             if board.name == name:
                 return board
-        known = ", ".join(board.name for board in self.boards)
-        raise SettingsError(f"no board is called {name!r} (boards: {known})")
+        known = tuple(board.name for board in self.boards)
+        raise SettingsError(f"no board is called {name!r}{_nearest(name, known)}")
 
     def model(self, name: str) -> ModelSettings:
         """The model called ``name``; ``SettingsError`` lists the known ones."""
         for model in self.models:
             if model.name == name:
                 return model
-        known = ", ".join(model.name for model in self.models) or "none"
-        raise SettingsError(f"no model is called {name!r} (models: {known})")
+        known = tuple(model.name for model in self.models)
+        raise SettingsError(f"no model is called {name!r}{_nearest(name, known)}")
 
     @property
     def ranked(self) -> tuple[BoardSettings, ...]:
@@ -166,7 +178,7 @@ def parse_model(text: str) -> ModelSettings:
     name, equals, directory = text.partition("=")
     path = Path(directory if equals else text).expanduser().resolve()
     name = name if equals else path.name
-    if not name or (equals and not directory):
+    if not text or not name or (equals and not directory):
         raise SettingsError(f"--model {text!r}: expected NAME=DIR, e.g. vit=models/vit-base")
     return ModelSettings(name=name, path=path)
 
@@ -202,7 +214,7 @@ def _settings(data: dict[str, Any], base: Path) -> Settings:
     name = _typed("cluster", "name", cluster.get("name", "cluster"), str)
     return Settings(
         name=name,
-        kind=cluster.get("kind", "boards"),
+        kind=_typed("cluster", "kind", cluster.get("kind", "boards"), str),
         leader=_typed("cluster", "leader", cluster.get("leader", boards[0].name), str),
         profiles=base
         / _typed("cluster", "profiles", cluster.get("profiles", f"profiles/{name}"), str),
@@ -229,6 +241,8 @@ def _read(kind: type[T], section: str, data: object, base: Path) -> T:
         declared = str(item.type)
         if "Path" in declared:
             text = _typed(section, key, data[key], str)
+            if not text and "None" not in declared:
+                raise SettingsError(f"{section}: {key} = '', expected a path")
             values[key] = base / Path(text).expanduser() if text else None
         elif "float" in declared:
             values[key] = float(_typed(section, key, data[key], int, float))
@@ -260,9 +274,14 @@ def _list(data: dict[str, Any], section: str) -> list[Any]:
 def _known_keys(section: str, data: dict[str, Any], known: tuple[str, ...]) -> None:
     for key in data:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f" (known: {', '.join(known)})"
-            raise SettingsError(f"{section}: unknown key {key!r}{hint}")
+            raise SettingsError(f"{section}: unknown key {key!r}{_nearest(key, known)}")
+
+
+def _nearest(name: str, known: tuple[str, ...]) -> str:
+    """What may have been meant, as the end of a message."""
+    near = difflib.get_close_matches(name, known, n=1)
+    listed = f" (known: {', '.join(known) or 'none'})"
+    return f"; did you mean {near[0]!r}?{listed}" if near else listed
 
 
 def _one_of(section: str, key: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -271,5 +290,5 @@ def _one_of(section: str, key: str, value: str, allowed: tuple[str, ...]) -> Non
 
 
 def _at_least(section: str, key: str, value: float, low: float) -> None:
-    if not value >= low:
+    if not low <= value < math.inf:
         raise SettingsError(f"{section}: {key} = {value}, allowed is {low} or more")
