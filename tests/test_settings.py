@@ -53,7 +53,7 @@ def refused(directory: Path, text: str) -> str:
     with pytest.raises(SettingsError) as caught:
         read_settings(path)
     message = str(caught.value)
-    assert message.startswith(f"{path}: ") or message.startswith(f"{path} cannot be read")
+    assert message.startswith((f"{path}: ", f"{path} cannot be read"))
     return message
 
 
