@@ -24,7 +24,13 @@ DISTRIBUTIONS = {
     "yaml": "pyyaml",
 }
 # Dependencies of dependencies that are part of their interface: declaring them again adds nothing.
-IMPLIED = {"click": "typer", "starlette": "fastapi", "anyio": "fastapi", "pydantic": "fastapi"}
+IMPLIED = {
+    "anyio": "fastapi",
+    "click": "typer",
+    "markupsafe": "jinja2",
+    "pydantic": "fastapi",
+    "starlette": "fastapi",
+}
 UNLOCKED = {"torch", "jetson-stats", "prism-edge"}
 LINE = re.compile(r'[a-z0-9-]+==[0-9a-z.]+(; python_version (<|==|>=) "3\.\d+")?')
 
