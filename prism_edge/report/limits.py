@@ -62,7 +62,7 @@ INTERVALS = (
 )
 PAIRS = (
     "Always-local and always-full-exchange ran in the same phases, on plans the user named. A "
-    "speed-up pairs each batch with the nearest in time and is the median of those ratios."
+    "speed-up pairs each request with the nearest in time and is the median of those ratios."
 )
 APPROXIMATE = (
     "Segment Means (prism) approximates. Its accuracy is not in a journal; `prism-edge profile` "
@@ -90,13 +90,13 @@ def missing(journal: JournalData, boards: Mapping[str, str], has_profile: bool) 
     silent = ", ".join(name for name in boards if name not in sampled)
     said = []
     if not journal.requests:
-        said.append("The journal holds no executed batch: there are no latencies to show.")
+        said.append("The journal holds no request: there are no latencies to show.")
     else:
         if all(row.forced for row in journal.requests):
-            said.append("No batch was left to the policy: nothing shows how it chooses.")
+            said.append("No request was left to the policy: nothing shows how it chooses.")
         for plan, name in (("local", "always-local"), ("voltage", "always-full-exchange")):
             if plan not in asked:
-                said.append(f"No batch was asked for with plan {plan}: no comparison with {name}.")
+                said.append(f"No request named the plan {plan}: no comparison with {name}.")
     if not any(event.kind == "phase" for event in journal.events):
         said.append("No phases are marked: all numbers are over the whole run.")
     if not journal.samples:

@@ -51,7 +51,7 @@ def numbers(journal: JournalData, profile: Profile | None = None) -> Report:
             for phase in found
         ),
         groups=groups,
-        plans=_plans(journal.requests, list(boards), logs),
+        plans=_plans(journal.requests, found, list(boards), logs),
         fallbacks=_reasons(
             (found[phase_at(found, row.start_s)].name, said.meant, said.reason)
             for row in journal.requests
@@ -124,17 +124,26 @@ def _groups(
 
 
 def _plans(
-    rows: Sequence[RequestRow], boards: Sequence[str], logs: Sequence[PowerLog]
+    rows: Sequence[RequestRow],
+    found: Sequence[Phase],
+    boards: Sequence[str],
+    logs: Sequence[PowerLog],
 ) -> tuple[PlanEnergy, ...]:
-    """By plan over all phases; a fallback is no example of the plan that ran in the end."""
-    members: dict[tuple[str, int, str], list[RequestRow]] = {}
+    """By phase and plan; a fallback is no example of the plan that ran in the end."""
+    members: dict[tuple[int, str, int, str], list[RequestRow]] = {}
     for row in rows:
-        said = fallback(row.why)
-        if row.ok and (said is None or said.meant == "a choice"):
-            members.setdefault((row.model, row.batch, row.plan), []).append(row)
+        if row.ok and fallback(row.why) is None:
+            key = (phase_at(found, row.start_s), row.model, row.batch, row.plan)
+            members.setdefault(key, []).append(row)
     return tuple(
-        PlanEnergy(model=model, batch=batch, plan=plan, series=_series(each, boards, logs))
-        for (model, batch, plan), each in sorted(members.items())
+        PlanEnergy(
+            phase=found[phase].name,
+            model=model,
+            batch=batch,
+            plan=plan,
+            series=_series(each, boards, logs),
+        )
+        for (phase, model, batch, plan), each in sorted(members.items())
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jinja2
 from markupsafe import Markup
 
-from prism_edge.report import figures, units
+from prism_edge.report import compared, over_time, units
 from prism_edge.report.palette import MARKS, css, method_of
-from prism_edge.report.values import Report
+from prism_edge.report.values import ComputeCost, Report
 
 LAST_BATCHES = 40
 LAST_EVENTS = 60
@@ -16,11 +18,13 @@ TITLES = {
     "split": "split: the batch divided",
     "prism": "prism: Segment Means",
     "voltage": "voltage: full exchange",
+    "other": "another method",
 }
 
 
 def page(report: Report) -> str:
     """The document; figures of parts that the journal lacks are left out."""
+    decisions = [b for b in report.batches if not b.asked or b.meant is not None or not b.ok]
     pages = jinja2.Environment(
         loader=jinja2.PackageLoader("prism_edge.report", "."),
         autoescape=True,
@@ -28,24 +32,38 @@ def page(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("seconds", "joules", "watts", "times", "percent", "bits_per_second", "size"):
+    for name in (
+        "seconds",
+        "joules",
+        "watts",
+        "times",
+        "percent",
+        "change",
+        "bits_per_second",
+        "size",
+    ):
         pages.filters[name] = getattr(units, name)
     pages.filters["elapsed"] = units.elapsed
     pages.filters["digits"] = units.digits
+    ran = {method_of(batch.plan) for batch in report.batches}
     drawn = {
-        "timeline": figures.timeline(report),
-        "latencies": figures.distributions(report),
-        "power": figures.power(report),
-        "energy": figures.energy_by_plan(report),
+        "timeline": over_time.timeline(report),
+        "latencies": compared.distributions(report),
+        "power": over_time.power(report),
+        "energy": compared.energy_by_plan(report),
     }
     return pages.get_template("page.html.j2").render(
         report=report,
-        figures={name: drawing for name, drawing in drawn.items() if drawing is not None},
+        figures=drawn,
         numbers={phase.name: number + 1 for number, phase in enumerate(report.phases)},
-        batches=report.batches[-LAST_BATCHES:][::-1],
+        decided=len(decisions),
+        decisions=decisions[-LAST_BATCHES:][::-1],
+        cells=None if report.costs is None else _by_batch(report.costs.compute),
         events=[event for event in report.events if event.kind != "phase"][-LAST_EVENTS:],
         ratios={
-            "always-local": _range([g.speedup_local.ratio for g in report.groups if g.speedup_local]),
+            "always-local": _range(
+                [g.speedup_local.ratio for g in report.groups if g.speedup_local]
+            ),
             "always-full-exchange": _range(
                 [g.speedup_full.ratio for g in report.groups if g.speedup_full]
             ),
@@ -56,8 +74,18 @@ def page(report: Report) -> str:
         markup=Markup,
         mark=lambda plan: MARKS[method_of(plan)][1],
         method=method_of,
-        methods=[(name, MARKS[name][1], title) for name, title in TITLES.items()],
+        methods=[(name, MARKS[name][1], title) for name, title in TITLES.items() if name in ran],
     )
+
+
+def _by_batch(compute: Sequence[ComputeCost]) -> dict[str, object]:
+    """Compute costs as a matrix: one row per share of a request, one column per batch size."""
+    rows: dict[tuple[str, str, int, int, str], dict[int, ComputeCost]] = {}
+    order = {"local, split": 0, "prism": 1, "voltage": 2}
+    for cost in sorted(compute, key=lambda cost: (cost.model, order[cost.used_by])):
+        key = (cost.model, cost.board, cost.tokens_own, cost.tokens_known, cost.used_by)
+        rows.setdefault(key, {})[cost.batch] = cost
+    return {"batches": sorted({cost.batch for cost in compute}), "rows": rows}
 
 
 def _range(ratios: list[float]) -> str | None:

@@ -8,7 +8,7 @@ from statistics import fmean
 from prism_edge.energy.sample import Sample
 from prism_edge.report.values import Trace
 
-BINS = 400
+BINS = 300
 
 
 def traces(

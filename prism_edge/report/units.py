@@ -45,7 +45,9 @@ def watts(value_w: float | None) -> str:
 
 def times(ratio: float | None) -> str:
     """``1.90×``."""
-    return UNKNOWN if ratio is None else f"{digits(ratio)}×"
+    if ratio is None:
+        return UNKNOWN
+    return f"{ratio:.2f}×" if ratio < 9.995 else f"{digits(ratio)}×"
 
 
 def percent(share: float | None) -> str:
@@ -53,6 +55,13 @@ def percent(share: float | None) -> str:
     if share is None:
         return UNKNOWN
     return f"{100 * share:.{1 if abs(share) < 0.1 else 0}f} %"
+
+
+def change(share: float | None) -> str:
+    """``+12 %`` or ``−1.5 %``."""
+    if share is None:
+        return UNKNOWN
+    return f"{'−' if share < 0 else '+'}{percent(abs(share))}"
 
 
 def bits_per_second(rate_bps: float | None) -> str:
@@ -79,5 +88,7 @@ def interval(low: str, high: str) -> str:
     """``754–793 ms``: the unit once when both have it."""
     if UNKNOWN in (low, high):
         return ""
+    if low.endswith("×"):
+        return f"{low[:-1]}–{high}"
     (number, _, unit), (_, _, other) = low.partition(" "), high.partition(" ")
     return f"{number}–{high}" if unit == other else f"{low} – {high}"

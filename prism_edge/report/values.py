@@ -42,8 +42,9 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanEnergy:
-    """Energy and latency of one plan on one model and batch size, over all phases."""
+    """Energy and latency of one plan in one phase, on one model and batch size."""
 
+    phase: str
     model: str
     batch: int
     plan: str
