@@ -25,9 +25,13 @@ PROBE_BYTES = (32 * 1024, 512 * 1024)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkObserver:
-    """The link as last seen. Starts as ``base`` (the table's); ``samples`` are bits per second."""
+    """The link as last seen. Starts as ``base`` (the table's); ``samples`` are bits per second.
+
+    ``ways``: 2 when both directions of an exchange share the medium (half duplex).
+    """
 
     base: LinkState
+    ways: int = 1
     samples: tuple[float, ...] = ()
     doubt: float | None = None
     seen_s: float = -math.inf
@@ -42,21 +46,23 @@ class LinkObserver:
     def observe(
         self, *, payload_bytes: int, seconds: float, exact: bool, now_s: float
     ) -> LinkObserver:
-        """The observer after ``payload_bytes`` took ``seconds``; not ``exact``: at most that long.
+        """The observer after an exchange of ``payload_bytes`` each way took ``seconds``.
 
-        A transfer that was over before anybody looked, or so small that its message outweighs its
-        bytes, only says how fast the link is at least. A late peer looks like a slow link: of one
-        request's exchanges give the fastest. The first observation that disagrees by more
-        than 40 % is held in doubt; a second one in the same direction replaces all before it.
+        Not ``exact``: at most that long, because it was over before anybody looked. Of the
+        exchanges of one request give the fastest: a late peer looks like a slow link.
+
+        A transfer that is not exact, or so small that its message outweighs its bytes, only says
+        how fast the link is at least. The first observation that disagrees by more than 40 % is
+        held in doubt; a second one in the same direction replaces all before it.
         """
         if payload_bytes <= 0 or seconds <= 0:
             return self
         estimate = self.link.bandwidth_bps
         moving_s = seconds - self.base.alpha_s
         if exact and moving_s >= INFORMATIVE * seconds:
-            sample = 8 * payload_bytes / moving_s
+            sample = 8 * self.ways * payload_bytes / moving_s
         else:
-            sample = 8 * payload_bytes / seconds
+            sample = 8 * self.ways * payload_bytes / seconds
             if sample <= DISAGREE * estimate:
                 return self  # a lower bound that the estimate already meets
         if estimate / DISAGREE <= sample <= estimate * DISAGREE:
@@ -75,7 +81,8 @@ class LinkObserver:
         if not idle or now_s - self.seen_s < wait_s:
             return None
         low, high = PROBE_BYTES
-        return int(min(max(self.link.bandwidth_bps / 8 * PROBE_S, low), high))
+        wanted = self.link.bandwidth_bps / 8 / self.ways * PROBE_S
+        return int(min(max(wanted, low), high))
 
 
 SMOOTHING = 0.3

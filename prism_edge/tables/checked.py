@@ -61,7 +61,9 @@ def _made(hint: Any, value: Any) -> Any:
     inside = get_args(hint)
     if isinstance(value, list) and inside:
         return tuple(_made(inside[0], item) for item in value)
-    return build(hint, value) if isinstance(value, dict) and isinstance(hint, type) else value
+    # not isinstance(hint, type): on Python 3.10 that also holds for Mapping[str, str]
+    known = hasattr(hint, "__dataclass_fields__")
+    return build(hint, value) if isinstance(value, dict) and known else value
 
 
 def unknown(what: str, name: str, known: Collection[str]) -> str:

@@ -99,6 +99,13 @@ def test_the_choice_does_not_flap_on_noise_but_follows_a_step() -> None:
     assert chosen[32:] == [LOCAL] * 28
 
 
+def test_on_a_shared_medium_both_ways_count() -> None:
+    """61 kB each way in the time that 123 kB take one way: the medium is as fast as it was."""
+    observer = LinkObserver(base=BASE, ways=2)
+    assert after(observer, took(50e6)).link.bandwidth_bps == pytest.approx(100e6)
+    assert observer.probe_due(0.0, idle=True) == 125_000
+
+
 class TestBounds:
     """Transfers that were over before anybody looked, or too small to tell."""
 
