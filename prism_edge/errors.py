@@ -2,10 +2,10 @@
 
 ::
 
-    PrismError                something in the user's world is wrong; the message says what, where, what next
-    ├── PlanError             a plan that does not parse, or does not fit this model, batch or cluster
+    PrismError                the user's world is wrong; the message says what, where, what next
+    ├── PlanError             a plan that does not parse, or does not fit model, batch or cluster
     ├── SettingsError         cluster.toml: unknown key, wrong type, missing file
-    ├── ModelError            a model directory that is not supported, or does not hold what it should
+    ├── ModelError            a model directory that is not supported, or is incomplete
     ├── InputError            a request's tensors are malformed                        (HTTP 400)
     ├── TableError            a cost table is missing, truncated, foreign or from another schema
     ├── LabError              the lab cannot be built, found or changed

@@ -20,7 +20,7 @@ Needs = Literal["first", "last", "all"]
 class ModelShape:
     """Everything about a model that decides sizes.
 
-    ``tokens``: positions at most, class token included (``fixed_tokens``: always exactly that many).
+    ``tokens``: positions at most, class token included (``fixed_tokens``: always that many).
     ``lead``: leading tokens rank 0 announces as segments of their own (the class token).
     ``needs``: the rows of the last block its head reads. ``token_bytes``: raw input of one token.
     ``output_fixed`` + ``output_per_token`` x N: floats in one sample's outputs.
@@ -212,7 +212,7 @@ def output_bytes(layout: Layout, rank: int, batch: int) -> int:
 
 
 def wire_bytes(layout: Layout, batch: int) -> int:
-    """Payload of everything one request sends between boards, in all directions, framing excluded."""
+    """Payload of everything one request sends between boards, either way, framing excluded."""
     ranks = range(1, layout.plan.p)
     scattered = sum(input_bytes(layout, rank, batch) for rank in ranks)
     gathered = sum(output_bytes(layout, rank, batch) for rank in ranks)

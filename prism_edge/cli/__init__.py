@@ -1,4 +1,4 @@
-"""The command line: one module per verb, each light to import; heavy packages load inside the verb."""
+"""The command line: one light module per verb; heavy packages load inside the verb."""
 
 from __future__ import annotations
 

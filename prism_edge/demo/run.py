@@ -60,9 +60,7 @@ def run(work: Path, say: Say) -> Outcome:
     Lab.remove(NAME)
     lab = Lab.up(NAME, 2, parse_rate("100mbit"))
     try:
-        say(
-            f"lab: 2 emulated boards, one core each, links of 100 Mbit/s, power modelled ({lab.state.mode})"
-        )
+        say(f"lab ({lab.state.mode}): 2 emulated boards, one core each, 100 Mbit/s, power modelled")
         cluster = work / "run" / "cluster.toml"
         _write_cluster(lab, cluster, {SPEED: speed, DIGITS: examples / "digits" / "checkpoint"})
         say("profile: measuring compute, link and whole requests on both boards")

@@ -18,9 +18,10 @@ CPU_PATH = "copy"
 
 
 def stage(direction: Direction, size: int, repeats: int) -> tuple[str, list[float]]:
-    """The path taken, and the seconds of ``repeats`` copies of ``size`` bytes; the first is not counted.
+    """The path taken, and the seconds of ``repeats`` copies of ``size`` bytes after a first one.
 
-    Both buffers are allocated once, as a transport's are. Raises ``InputError`` on an unknown direction.
+    Both buffers are allocated once, as a transport's are. Raises ``InputError`` on an unknown
+    direction.
     """
     if direction not in get_args(Direction):
         raise InputError(f"direction {direction!r}, allowed is {' or '.join(get_args(Direction))}")

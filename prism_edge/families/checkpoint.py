@@ -101,7 +101,7 @@ def weight_files(directory: Path) -> list[Path]:
 def fingerprint(directory: Path) -> str:
     """16 hex digits that change with the configuration, or size, head or tail of a weight file.
 
-    Cheap enough to compute at every start: cost tables know by it which model they were measured on.
+    Cheap enough for every start: cost tables know by it which model they were measured on.
     """
     digest = hashlib.sha256(json.dumps(read_config(directory), sort_keys=True).encode())
     for path in weight_files(directory):

@@ -73,7 +73,7 @@ class Cluster:
         return text
 
     def hello(self, said: Mapping[str, Any]) -> dict[str, Any]:
-        """The seat of a worker that said hello. Raises ``InputError`` for a stranger or nonsense."""
+        """The seat of a worker that said hello. Raises ``InputError`` for anybody else."""
         try:
             board = str(said["board"])
             if board not in self._state.order[1:]:
@@ -125,8 +125,9 @@ class Cluster:
             self._state = lifecycle.joined(self._state, fields["epoch"])
             self._log_epoch("open")
         elif message.kind == "left":
-            lost = self._state.epoch and self._state.epoch.number == fields["epoch"]
-            self._state = lifecycle.broken(self._state, fields["epoch"], now_s)
+            epoch = self._state.epoch
+            lost = epoch and epoch.number == fields["epoch"] and epoch.phase != "closing"
+            self._state = lifecycle.left(self._state, fields["epoch"], now_s)
             if lost:
                 self._record.event("lost", self.name_ranks(fields["reason"]))
         self.tick()

@@ -57,8 +57,11 @@ class Norm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Weights of one block. ``pre_norm``: norms come before attention and feed-forward (ViT, GPT-2),
-    else after them (BERT). ``qkv`` holds Wq, Wk, Wv one below the other.  [3D,D]"""
+    """Weights of one block.
+
+    ``pre_norm``: norms come before attention and feed-forward (ViT, GPT-2), else after them (BERT).
+    ``qkv`` [3D,D] holds Wq, Wk, Wv one below the other.
+    """
 
     norm1: Norm
     qkv: Affine
@@ -107,7 +110,7 @@ class Block:
         return attention(q, k, v, bias, causal=causal, scale=self.scale)
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        """The block's output from its residual input and the attended values.  [B,n,D] -> [B,n,D]"""
+        """The block's output from its residual input and attended values.  [B,n,D] -> [B,n,D]"""
         if self.pre_norm:
             x = x + self.out(attended)
             return x + self.down(self.activation(self.up(self.norm2(x))))
@@ -115,4 +118,4 @@ class Block:
         return self.norm2(x + self.down(self.activation(self.up(x))))
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return x.view(*x.shape[:-1], self.heads, -1).transpose(1, 2)

@@ -54,7 +54,7 @@ class Known:
 
 
 def known(layout: Layout, rank: int, real: Tensor | None) -> Known:
-    """The columns of ``rank``; ``real`` [B,N] marks tokens (1) and padding (0), None: no padding."""
+    """The columns of ``rank``; ``real`` [B,N] is 1 for tokens, 0 for padding, None: no padding."""
     counts: list[Tensor] = []
     lasts: list[Tensor] = []
 

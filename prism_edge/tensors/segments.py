@@ -15,8 +15,8 @@ from torch import Tensor
 def segment_means(x: Tensor, sizes: Sequence[int], real: Tensor | None) -> Tensor:
     """Means of consecutive runs of ``x``, padding left out.  [B,n,D], [B,n] or None -> [B,L,D]
 
-    ``real`` is 1 for a token and 0 for padding; a run of padding only has the mean 0. Sums are taken
-    in fp32 whatever the dtype of ``x``.
+    ``real`` is 1 for a token and 0 for padding; a run of padding only has the mean 0. Sums are
+    taken in fp32 whatever the dtype of ``x``.
     """
     parts: list[Tensor] = []
     for start, count, size in _runs(sizes):
@@ -40,7 +40,8 @@ def segment_counts(sizes: Sequence[int], real: Tensor | None) -> Tensor:
     """Real tokens in each run, in fp32.  [B,n] -> [B,L]; without padding -> [1,L]"""
     if real is None:
         return torch.tensor([sizes], dtype=torch.float32)
-    return torch.stack([run.sum(dim=1) for run in real.float().split(list(sizes), dim=1)], dim=1)
+    runs = torch.split(real.float(), list(sizes), dim=1)
+    return torch.stack([run.sum(dim=1) for run in runs], dim=1)
 
 
 def _runs(sizes: Sequence[int]) -> Iterator[tuple[int, int, int]]:
