@@ -22,7 +22,7 @@ WIDTH = 100  # columns where the output is no terminal
 
 
 def plan(
-    profile: Annotated[Path, typer.Option(help="Directory of cost tables.")],
+    profile: Annotated[Path, typer.Option(help="Directory of cost tables.")] = Path("profiles/lab"),
     model: Annotated[str, typer.Option(help="Which model; may be left out if only one.")] = "",
     batch: Annotated[int, typer.Option(min=1, help="Samples answered together.")] = 1,
     tokens: Annotated[int, typer.Option(help="Tokens per sample; 0: the model's most.")] = 0,
