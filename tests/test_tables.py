@@ -395,3 +395,9 @@ class TestApplies:
         assert reason is not None
         assert says in reason
         assert "prism-edge profile" in reason
+
+
+def test_the_documentation_shows_every_table_as_it_is(directory: Path) -> None:
+    documented = (Path(__file__).parents[1] / "docs" / "profiles.md").read_text()
+    for path in directory.glob("*.csv"):
+        assert f"    {path.read_text().splitlines()[0]}\n" in documented
