@@ -1,9 +1,9 @@
 """CPU time of one board: the sum over the processes that run on it, read from /proc at little cost.
 
 A board's power is asked for ten times a second, and asking every process of the machine where it
-belongs is dear: that is done twice a second. In between only the board's own are read. A new process
-is therefore noticed up to half a second late, with all it has used until then; one that lives shorter
-may never be.
+belongs is dear: that is done twice a second. In between only the board's own are read. A new
+process is therefore noticed up to half a second late, with all it has used until then; one that
+lives shorter may never be.
 """
 
 from __future__ import annotations

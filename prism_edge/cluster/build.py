@@ -84,6 +84,9 @@ def build(state: LabState, directory: Path, run: Callable[[Step], str]) -> LabSt
 
 def clear(state: LabState, directory: Path) -> None:
     """Nothing of the lab is left: no process, interface, namespace or file."""
+    # Keepers last: while they live, their namespaces tell who runs there.
+    keepers = {keeper.pid for keeper in state.keepers().values() if keeper}
+    processes.stop(lambda: lab_processes(state) - keepers, _GRACE_S)
     processes.stop(lambda: lab_processes(state), _GRACE_S)
     if state.mode == "root":
         # The kernel removes it with the switch, in its own time: gone already is as good.

@@ -92,4 +92,5 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
     """Nothing of the process's group is left, and the process is reaped."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+    process.kill()  # if it was started elsewhere and leads no group
     process.wait()
