@@ -298,3 +298,14 @@ def test_what_is_kept_is_what_would_be_computed(shape: ModelShape) -> None:
     assert costs.work(plan, 2, 197) is first
     assert costs_of(profile(shape, tokens=(197,)), "net").work(plan, 2, 197) == first
     assert costs.ranked(["edge-2", "edge-1"]).work(plan, 2, 197) is not first
+
+
+def test_three_causal_ranks_fall_behind_once_each() -> None:
+    """The third waits for the second, which waited for the first; the input goes to both in turn."""
+    over = link(1e9, alpha_s=0.050)
+    two, three = (predicted(DECODER, f"prism:p={p},l=16,dtype=fp16", 1, 512, over) for p in (2, 3))
+    first = three.work.waves[0]
+    expected_s = 2 * (over.exchange_s(first.competing_bytes) - first.hidden_s)
+    assert three.terms["exchange_s"] == pytest.approx(expected_s)
+    assert three.terms["exchange_s"] > 1.9 * two.terms["exchange_s"]
+    assert three.terms["input_s"] == pytest.approx(2 * two.terms["input_s"])
