@@ -301,7 +301,7 @@ def test_what_is_kept_is_what_would_be_computed(shape: ModelShape) -> None:
 
 
 def test_three_causal_ranks_fall_behind_once_each() -> None:
-    """The third waits for the second, which waited for the first; the input goes to both in turn."""
+    """The third waits for the second, which waited for the first; inputs go out in turn."""
     over = link(1e9, alpha_s=0.050)
     two, three = (predicted(DECODER, f"prism:p={p},l=16,dtype=fp16", 1, 512, over) for p in (2, 3))
     first = three.work.waves[0]
