@@ -2,6 +2,7 @@
 
 Requests are batched together when model, shapes, dtypes and a forced plan agree. A batch leaves
 when it is full, or when its oldest request has waited ``max_delay_s``; never past a deadline.
+Nobody overtakes: what no longer fits leads the next batch of its kind.
 """
 
 from __future__ import annotations
@@ -72,12 +73,16 @@ class Batcher(Generic[Ticket]):
         if not self.queue:
             return []
         oldest = self.queue[0]
-        batch, rows = [oldest], oldest.rows
+        batch, rows, full = [oldest], oldest.rows, oldest.rows >= self.max_batch
         for request in self.queue[1:]:
-            if request.key == oldest.key and rows + request.rows <= self.max_batch:
+            if full or request.key != oldest.key:
+                continue
+            full = rows + request.rows > self.max_batch
+            if not full:
                 batch.append(request)
                 rows += request.rows
-        if rows < self.max_batch and now_s < oldest.arrived_s + self.max_delay_s:
+                full = rows == self.max_batch
+        if not full and now_s < oldest.arrived_s + self.max_delay_s:
             return []
         chosen = {id(request) for request in batch}
         self.queue = [request for request in self.queue if id(request) not in chosen]
