@@ -47,7 +47,7 @@ class Epoch:
     ranks: tuple[str, ...]
     instances: tuple[str, ...]
     opened_s: float
-    phase: Literal["offered", "forming", "open"] = "offered"
+    phase: Literal["offered", "forming", "open", "closing"] = "offered"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +82,13 @@ Action = Join | Close
 
 
 def hello(state: State, said: Hello, now_s: float) -> State:
-    """The state after a worker said hello. The caller then steps."""
+    """The state after a worker said hello. The caller then steps.
+
+    A leader that was restarted learns from its workers which numbers have been used.
+    """
     members = {**state.members, said.board: Member(hello=said, seen_s=now_s)}
-    return replace(state, members=members)
+    used = max(state.last_number, said.seat or 0, said.left or 0)
+    return replace(state, members=members, last_number=used)
 
 
 def leader_engine(state: State, said: Hello | None) -> State:
@@ -99,23 +103,27 @@ def joined(state: State, number: int) -> State:
     return replace(state, epoch=replace(state.epoch, phase="open"))
 
 
-def broken(state: State, number: int | None, now_s: float) -> State:
-    """The state after the leader's engine found epoch ``number`` broken, and left it."""
+def left(state: State, number: int | None, now_s: float) -> State:
+    """The state after the leader's engine left epoch ``number``: broken, unless it was closing."""
     if state.epoch is None or state.epoch.number != number:
         return state
+    if state.epoch.phase == "closing":
+        return replace(state, epoch=None)
     return replace(state, epoch=None, members={}, retry_s=now_s + RETRY_S)
 
 
 def step(state: State, now_s: float) -> tuple[State, list[Action]]:
     """The next state and what to do now, in order."""
     actions: list[Action] = []
-    if state.epoch is not None:
-        reason, now = _reason_to_close(state, state.epoch, now_s)
+    epoch = state.epoch
+    if epoch is not None:
+        reason, now = _reason_to_close(state, epoch, now_s)
         if reason:
-            actions.append(Close(state.epoch.number, reason, now))
-            members = {} if now else state.members
-            retry_s = now_s + (RETRY_S if now else 0.0)
-            state = replace(state, epoch=None, members=members, retry_s=retry_s)
+            actions.append(Close(epoch.number, reason, now))
+        if reason and now:
+            state = replace(state, epoch=None, members={}, retry_s=now_s + RETRY_S)
+        elif reason:  # its workers stay seated until the leader's engine has left
+            state = replace(state, epoch=replace(epoch, phase="closing"))
     eligible = _eligible(state, now_s)
     if state.epoch is None and state.leader and eligible and now_s >= state.retry_s:
         number = state.last_number + 1
@@ -130,9 +138,9 @@ def step(state: State, now_s: float) -> tuple[State, list[Action]]:
     if state.epoch is not None and state.epoch.phase == "offered":
         workers = state.epoch.ranks[1:]
         if all(state.members[board].hello.seat == state.epoch.number for board in workers):
-            state = replace(state, epoch=replace(state.epoch, phase="forming"))
-            assert state.epoch is not None
-            actions.append(Join(state.epoch))
+            forming = replace(state.epoch, phase="forming")
+            state = replace(state, epoch=forming)
+            actions.append(Join(forming))
     return state, actions
 
 
@@ -173,11 +181,12 @@ def _reason_to_close(state: State, epoch: Epoch, now_s: float) -> tuple[str, boo
         complaint = _complaint(state, board, now_s)
         if complaint is None and state.members[board].hello.instance != instance:
             complaint = "its engine was restarted"
-        if complaint is None and state.members[board].hello.left == epoch.number:
-            complaint = "it left the group"
+        if complaint is None and epoch.phase != "closing":
+            said = state.members[board].hello
+            complaint = "it left the group" if said.left == epoch.number else None
         if complaint:
             return f"board {board}: {complaint}", True
-    if epoch.phase != "open" and now_s - epoch.opened_s > FORMING_S:
+    if epoch.phase in ("offered", "forming") and now_s - epoch.opened_s > FORMING_S:
         return f"epoch {epoch.number} did not form within {FORMING_S:g} s", True
     if epoch.phase == "open" and len(_eligible(state, now_s)) > len(epoch.ranks) - 1:
         return "another board is ready to join", False
