@@ -76,7 +76,8 @@ class Decider:
                 self._missing[name] = reason
         for costs in self._costs.values():
             if costs.link is not None and self._link is None:
-                self._link = LinkObserver(base=costs.link)
+                shared = costs.links is not None and costs.links.half_duplex
+                self._link = LinkObserver(base=costs.link, ways=2 if shared else 1)
 
     def choose(self, served: Served, rows: int, tokens: int, boards: Sequence[str]) -> Choice:
         """The policy's plan for a batch of ``rows`` on the boards in service, by rank."""
