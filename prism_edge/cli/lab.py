@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -14,6 +14,7 @@ from prism_edge.errors import LabError, SettingsError
 
 if TYPE_CHECKING:
     from prism_edge.cluster.modes import Wish
+    from prism_edge.cluster.status import LabStatus
     from prism_edge.cluster.step import Step
 
 app = typer.Typer(
@@ -126,8 +127,6 @@ def exec(
 
 
 def _wish(mode: str) -> Wish:
-    from typing import get_args
-
     from prism_edge.cluster.modes import Wish
 
     for wish in get_args(Wish):
@@ -143,11 +142,9 @@ def _show(steps: list[Step]) -> None:
         print("# no commands: a paced lab is files only")
 
 
-def _print_status(status: object, as_json: bool) -> None:
+def _print_status(status: LabStatus, as_json: bool) -> None:
     from prism_edge.cluster.shaping import format_rate
-    from prism_edge.cluster.status import LabStatus
 
-    assert isinstance(status, LabStatus)
     if as_json:
         print(json.dumps(dataclasses.asdict(status), indent=2))
         return
