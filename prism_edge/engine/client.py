@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import queue
 import subprocess
 import sys
 import threading
@@ -57,7 +58,8 @@ class EngineGoneError(ClusterError):
 
 class EngineClient:
     """One running engine. ``event`` gets every message that answers no order, and one of kind
-    ``gone`` when the engine has ended; it is called from the reading thread."""
+    ``gone`` when the engine has ended, before any order fails for that reason; it is called from
+    the reading thread. Orders never wait for the engine to read them: it may be frozen."""
 
     def __init__(self, process: subprocess.Popen[bytes], event: Callable[[Message], None]) -> None:
         self.process = process
@@ -66,19 +68,18 @@ class EngineClient:
         self._waiting: dict[int, Future[Message]] = {}
         self._lock = threading.Lock()
         self._gone = False
+        self._orders: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)
+        self._writer = threading.Thread(target=self._write, daemon=True)
         self._reader.start()
+        self._writer.start()
 
     def send(self, kind: str, arrays: Mapping[str, Array] | None = None, **fields: Any) -> None:
         """An order without an answer. Raises ``EngineGoneError``."""
         with self._lock:
             if self._gone:
                 raise EngineGoneError("the engine has ended")
-            try:
-                stream = cast(BinaryIO, self.process.stdin)
-                write_message(stream, Message(kind, fields, arrays or {}))
-            except (OSError, ValueError) as error:
-                raise EngineGoneError("the engine has ended") from error
+            self._orders.put(Message(kind, fields, arrays or {}))
 
     def ask(
         self, kind: str, arrays: Mapping[str, Array] | None = None, **fields: Any
@@ -100,8 +101,7 @@ class EngineClient:
     def kill(self) -> None:
         """The engine is gone, whatever it was doing."""
         self.process.kill()
-        self.process.wait()
-        self._reader.join(timeout=5)
+        self._end()
 
     def close(self, timeout_s: float = 3.0) -> None:
         """The engine has ended, in order if it could."""
@@ -110,8 +110,7 @@ class EngineClient:
             self.process.wait(timeout_s)
         except (EngineGoneError, subprocess.TimeoutExpired):
             self.process.kill()
-        self.process.wait()
-        self._reader.join(timeout=5)
+        self._end()
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
                 try:
@@ -119,21 +118,35 @@ class EngineClient:
                 except OSError:
                     continue  # unflushed orders to an engine that is gone
 
+    def _end(self) -> None:
+        self.process.wait()
+        self._orders.put(None)
+        for thread in (self._reader, self._writer):
+            thread.join(timeout=5)
+
+    def _write(self) -> None:
+        stream = cast(BinaryIO, self.process.stdin)
+        while (message := self._orders.get()) is not None:
+            try:
+                write_message(stream, message)
+            except (OSError, ValueError):
+                return  # the engine has ended: the reader says so
+
     def _read(self) -> None:
         stream = cast(BinaryIO, self.process.stdout)
         try:
             while (message := read_message(stream)) is not None:
                 self._take(message)
-        except (EOFError, OSError, ValueError):
-            pass  # ended in the middle of a message: killed
+        except (EOFError, OSError, ValueError, TypeError):
+            self.process.kill()  # ended in the middle of a message, or what it says is none
         code = self.process.wait()
+        self._event(Message("gone", {"code": code}))
         with self._lock:
             self._gone = True
             waiting, self._waiting = self._waiting, {}
         for future in waiting.values():
             if not future.done():
                 future.set_exception(EngineGoneError(f"the engine ended with code {code}"))
-        self._event(Message("gone", {"code": code}))
 
     def _take(self, message: Message) -> None:
         number = message.fields.get("id")

@@ -1,0 +1,214 @@
+"""A driver always gets an answer or an error, whatever becomes of its engine.
+
+The engines here are small scripts that speak the messages; no torch, no model.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prism_edge.engine.client import EngineClient, EngineGoneError, engine_argv, local_popen
+from prism_edge.engine.messages import Message
+from prism_edge.errors import (
+    ClusterError,
+    InputError,
+    ModelError,
+    PeerLostError,
+    PlanError,
+    PrismError,
+)
+from prism_edge.settings import ModelSettings
+
+LIMIT_S = 30.0
+PREAMBLE = """
+import sys
+from prism_edge.engine.messages import Message, read_message, write_message
+orders, out = sys.stdin.buffer, sys.stdout.buffer
+def say(kind, arrays=None, **fields): write_message(out, Message(kind, fields, arrays or {}))
+"""
+ECHO = """
+say("ready", models=[])
+while (order := read_message(orders)) is not None and order.kind != "stop":
+    f = order.fields
+    if order.kind == "fail": say("error", id=f["id"], error=f["error"], message=f["message"])
+    elif order.kind == "die": sys.exit(7)
+    elif order.kind == "tell": say("left", epoch=f["epoch"])
+    elif order.kind == "late": say("result", id=f["id"] + 1000)
+    elif order.kind != "swallow": say("result", order.arrays, id=f["id"], order=order.kind)
+"""
+
+
+class Driver:
+    """A client and everything it was told."""
+
+    def __init__(self, script: str) -> None:
+        self.events: list[Message] = []
+        self._changed = threading.Condition()
+        self.client = EngineClient(
+            local_popen([sys.executable, "-c", PREAMBLE + script]), self._note
+        )
+
+    def _note(self, message: Message) -> None:
+        with self._changed:
+            self.events.append(message)
+            self._changed.notify_all()
+
+    def wait_for(self, kind: str) -> Message:
+        with self._changed:
+            found = self._changed.wait_for(
+                lambda: next((e for e in self.events if e.kind == kind), None), LIMIT_S
+            )
+        assert found is not None, f"no {kind} among {[event.kind for event in self.events]}"
+        return found
+
+
+@pytest.fixture
+def drive() -> Iterator[Callable[[str], Driver]]:
+    drivers: list[Driver] = []
+
+    def start(script: str) -> Driver:
+        drivers.append(Driver(script))
+        return drivers[-1]
+
+    yield start
+    for driver in drivers:
+        driver.client.kill()
+        driver.client.close()
+
+
+def test_answers_find_their_orders(drive: Callable[[str], Driver]) -> None:
+    client = drive(ECHO).client
+    futures = [client.ask("run", {"x": np.full(2, i)}, model="m") for i in range(5)]
+    for index, future in enumerate(futures):
+        assert future.result(LIMIT_S).arrays["x"].tolist() == [index, index]
+
+
+@pytest.mark.parametrize("kind", [InputError, PlanError, ModelError, PeerLostError])
+def test_an_engines_error_is_raised_as_what_it_was(
+    drive: Callable[[str], Driver], kind: type[PrismError]
+) -> None:
+    future = drive(ECHO).client.ask("fail", error=kind.__name__, message="because")
+    with pytest.raises(kind, match=r"^because$"):
+        future.result(LIMIT_S)
+
+
+@pytest.mark.parametrize("name", ["KeyError", "EngineGoneError", "SystemExit"])
+def test_an_error_of_another_kind_is_a_cluster_error(
+    drive: Callable[[str], Driver], name: str
+) -> None:
+    future = drive(ECHO).client.ask("fail", error=name, message="odd")
+    with pytest.raises(ClusterError, match="odd") as raised:
+        future.result(LIMIT_S)
+    assert type(raised.value) is ClusterError
+
+
+def test_what_answers_no_order_is_an_event(drive: Callable[[str], Driver]) -> None:
+    driver = drive(ECHO)
+    assert driver.wait_for("ready").fields == {"models": []}
+    driver.client.send("tell", epoch=4)
+    assert driver.wait_for("left").fields == {"epoch": 4}
+
+
+def test_an_answer_to_nothing_is_dropped(drive: Callable[[str], Driver]) -> None:
+    driver = drive(ECHO)
+    lost = driver.client.ask("late")
+    assert driver.client.ask("run").result(LIMIT_S).fields["order"] == "run"
+    assert not lost.done()
+    assert [event.kind for event in driver.events] == ["ready"]
+
+
+def test_an_engine_that_dies_fails_every_order_it_had(drive: Callable[[str], Driver]) -> None:
+    driver = drive(ECHO)
+    futures = [driver.client.ask("swallow"), driver.client.ask("swallow"), driver.client.ask("die")]
+    for future in futures:
+        with pytest.raises(EngineGoneError, match="ended with code 7"):
+            future.result(LIMIT_S)
+    assert driver.wait_for("gone").fields == {"code": 7}
+
+
+def test_a_killed_engine_is_gone_at_once(drive: Callable[[str], Driver]) -> None:
+    driver = drive(ECHO)
+    future = driver.client.ask("swallow")
+    driver.wait_for("ready")
+    driver.client.process.send_signal(signal.SIGKILL)
+    with pytest.raises(EngineGoneError, match="-9"):
+        future.result(LIMIT_S)
+
+
+def test_orders_to_an_engine_that_is_gone_fail_without_waiting(
+    drive: Callable[[str], Driver],
+) -> None:
+    driver = drive(ECHO)
+    driver.client.kill()
+    driver.wait_for("gone")
+    with pytest.raises(EngineGoneError):
+        driver.client.send("join", epoch=1)
+    with pytest.raises(EngineGoneError):
+        driver.client.ask("run").result(0)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        'out.write(b"Downloading: 100%|####|\\n" * 20)',
+        'out.write(b"\\x02\\0\\0\\0{]")',
+        'out.write(b"\\xff\\xff\\xff\\xff")',
+        'out.write(b"\\x01\\0\\0\\0" + b"5")',
+    ],
+)
+def test_garbage_on_stdout_is_an_engine_that_is_gone(
+    drive: Callable[[str], Driver], garbage: str
+) -> None:
+    # and it lives on: nobody can tell what it will say next
+    driver = drive(f"import time; {garbage}; out.flush(); time.sleep(600)")
+    future = driver.client.ask("run")
+    with pytest.raises(EngineGoneError):
+        future.result(LIMIT_S)
+    driver.wait_for("gone")
+
+
+def test_close_lets_an_engine_end_in_order(drive: Callable[[str], Driver]) -> None:
+    driver = drive(ECHO)
+    driver.wait_for("ready")
+    driver.client.close()
+    assert driver.wait_for("gone").fields == {"code": 0}
+
+
+def test_close_ends_an_engine_that_does_not_listen(drive: Callable[[str], Driver]) -> None:
+    driver = drive('import time; say("ready"); time.sleep(600)')
+    driver.wait_for("ready")
+    driver.client.close(timeout_s=0.1)
+    assert driver.wait_for("gone").fields == {"code": -signal.SIGKILL}
+
+
+def test_the_command_says_everything_an_engine_needs(tmp_path: Path) -> None:
+    argv = engine_argv(
+        [ModelSettings(name="a", path=Path("/m/a")), ModelSettings(name="b", path=Path("/m/b"))],
+        address="10.0.0.1",
+        leader=True,
+        timeout_s=2.5,
+        pace_file=tmp_path / "pace.json",
+    )
+    assert argv[:3] == [sys.executable, "-m", "prism_edge.engine.main"]
+    text = " ".join(argv)
+    for part in ("--address 10.0.0.1", "--timeout 2.5", "--leader", "--model a=/m/a"):
+        assert part in text
+    assert f"--pace-file {tmp_path}" in text
+    worker = engine_argv([], address="10.0.0.2", leader=False, timeout_s=1)
+    assert "--leader" not in worker
+    assert "--pace-file" not in worker
+
+
+def test_a_local_engine_shares_stderr_but_not_stdout() -> None:
+    with local_popen([sys.executable, "-c", "print('to the driver')"]) as process:
+        assert isinstance(process, subprocess.Popen)
+        assert process.stderr is None
+        assert process.communicate(timeout=LIMIT_S)[0] == b"to the driver\n"
