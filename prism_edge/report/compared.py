@@ -51,7 +51,7 @@ def distributions(report: Report) -> Drawing | None:
                 _head(axes, place, row, -left / (1 - left - 0.02), width_px)
             else:
                 labels[place], each = row
-                _strip(axes, place, each)
+                _strip(axes, place, thinned(each, 300))
         axes.yaxis.set_major_locator(FixedLocator(list(labels)))
         axes.set_yticklabels(list(labels.values()))
         axes.set_ylim(len(rows) - 0.4, -0.6)
@@ -116,12 +116,15 @@ def _head(axes: Axes, place: int, text: Heading, x: float, width_px: int) -> Non
 
 def _strip(axes: Axes, place: int, each: Sequence[Batch]) -> None:
     """One row of dots, spread a little, and their median."""
-    for at, batch in enumerate(thinned(each, 300)):
-        method = method_of(batch.plan)
+    # even and irregular, and always the same
+    spread = [(batch, place + 0.28 * (at * 0.618034 % 1 - 0.5)) for at, batch in enumerate(each)]
+    for method, (mark, _) in MARKS.items():
+        some = [(batch, y) for batch, y in spread if method_of(batch.plan) == method]
         axes.plot(
-            batch.latency_s or 0.0,
-            place + 0.28 * (at * 0.618034 % 1 - 0.5),  # even and irregular, and always the same
-            marker=MARKS[method][0],
+            [batch.latency_s or 0.0 for batch, _ in some],
+            [y for _, y in some],
+            linestyle="none",
+            marker=mark,
             markersize=5,
             color=tone(method),
             alpha=0.55,

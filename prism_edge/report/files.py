@@ -23,10 +23,11 @@ def write_report(
     try:
         from prism_edge.report.page import page
     except ModuleNotFoundError as error:
-        if error.name not in ("matplotlib", "jinja2"):
+        package = (error.name or "").partition(".")[0]
+        if package not in ("matplotlib", "jinja2"):
             raise
         raise PrismError(
-            f"a report needs {error.name}, which is not installed; "
+            f"a report needs {package}, which is not installed; "
             "run: pip install 'prism-edge[report]'"
         ) from error
     found = numbers(journal, profile)

@@ -1,4 +1,4 @@
-"""One colour and one mark per method, everywhere; after Okabe and Ito, told apart without hue too.
+"""One colour and one mark per method, everywhere; told apart by those who see no red or green.
 
 Every colour has a name and a tone for light and for dark paper. Figures are drawn in the light
 tones and refer to the names, so that one drawing follows the reader's colour scheme.
@@ -24,10 +24,10 @@ TONES: dict[str, Tone] = {
     "ink": Tone("#1a2027", "#e7ebee"),
     "soft": Tone("#56616c", "#9fabb6"),
     "warn": Tone("#9a3412", "#ffb08a"),
-    "local": Tone("#0072b2", "#58aef0"),
-    "split": Tone("#00966d", "#37c79b"),
+    "local": Tone("#0072b2", "#3d9bff"),
+    "split": Tone("#00966d", "#2fd0a0"),
     "prism": Tone("#d55e00", "#ff9248"),
-    "voltage": Tone("#a03c8f", "#e08fd2"),
+    "voltage": Tone("#7a1f5c", "#e08fd2"),
     "other": Tone("#767676", "#a3a3a3"),
 }
 # method -> its mark in figures (matplotlib) and in text

@@ -61,7 +61,8 @@ def adapted(text: str, name: str, label: str) -> str:
     """``text`` of an SVG file as an element of a page: no header, own ids, the page's colours."""
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r'\bid="', f'id="{name}-', text).replace("xlink:href", "href")
+    text = re.sub(r"(<style[^>]*>)\*", rf"\1.{name} *", text)
     text = re.sub(r'(href="|url\()#', rf"\1#{name}-", text)
     text = re.sub(r"#[0-9a-f]{6}\b", lambda m: _colour(m[0]), text)
     text = re.sub(r"'DejaVu Sans'[^;\"]*", "system-ui, sans-serif", text)

@@ -11,8 +11,9 @@ def digits(value: float, count: int = 3) -> str:
     """``value`` to ``count`` significant digits, never in powers of ten."""
     if value == 0 or not math.isfinite(value):
         return f"{value:.0f}"
-    places = count - 1 - math.floor(math.log10(abs(value)))
-    return f"{round(value, places):,.{max(0, places)}f}"
+    rounded = float(f"{value:.{count - 1}e}")  # first, because 9.999 becomes 10.0
+    places = count - 1 - math.floor(math.log10(abs(rounded)))
+    return f"{rounded:,.{max(0, places)}f}"
 
 
 def seconds(value_s: float | None) -> str:

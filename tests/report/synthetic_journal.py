@@ -1,6 +1,6 @@
 """A journal such as a demo leaves: phases, a policy that adapts, comparisons, a lost board, power.
 
-Everything is drawn from a seed; run it to write a journal file: ``python synthetic_journal.py FILE``.
+Everything is drawn from a seed. ``python synthetic_journal.py FILE`` writes it as a journal file.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ FELL_BACK = (
     "prism:p=2,l=10,dtype=fp16 failed (edge-2: connection closed by peer (epoch 3)); "
     "answered locally"
 )
-ALONE = (
-    "voltage:p=2,dtype=fp32 was asked for, but 1 board(s) are in service; answered locally"
-)
+ALONE = "voltage:p=2,dtype=fp32 was asked for, but 1 board(s) are in service; answered locally"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +127,7 @@ def synthetic(
 
 def without(journal: JournalData, *names: str) -> JournalData:
     """The journal with these of its parts (samples, requests, events) empty."""
-    return replace(journal, **{name: () for name in names})
+    return replace(journal, **dict.fromkeys(names, ()))
 
 
 def write_journal(path: Path, journal: JournalData) -> None:

@@ -11,7 +11,9 @@ from prism_edge.energy.rows import EventRow, JournalData, RequestRow
 from prism_edge.report.phases import BEFORE, WHOLE, extent, phase_at, phases
 
 
-def journal(*events: tuple[float, str, str | None], requests: tuple[float, ...] = ()) -> JournalData:
+def journal(
+    *events: tuple[float, str, str | None], requests: tuple[float, ...] = ()
+) -> JournalData:
     return JournalData(
         meta={},
         samples=(),
