@@ -110,6 +110,7 @@ class Gloo:
         works: list[Any] = []
         incoming: dict[int, Tensor] = {}
         outgoing: list[Tensor] = []
+        rank = self.rank
         try:
             for rank, size in receives.items():
                 incoming[rank] = self._receive_buffer(rank, size)
@@ -125,7 +126,7 @@ class Gloo:
                 outgoing.append(buffer)
                 works.append((rank, self._group.send([buffer[:used]], rank, 0)))
         except RuntimeError as error:
-            raise PeerLostError(f"rank {self.rank}: {_gist(error)}") from error
+            raise PeerLostError(f"rank {self.rank}: lost rank {rank}: {_gist(error)}") from error
         return GlooPending(self, works, incoming, outgoing)
 
     def release(self, buffer: Tensor) -> None:
