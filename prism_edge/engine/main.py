@@ -86,6 +86,8 @@ class Engine:
         elif message.kind == "leave" and fields["now"]:
             self._membership.leave(fields["epoch"])
             self.report("left", epoch=fields["epoch"], reason="asked to leave")
+        elif message.kind == "ping":
+            self.report("pong", id=fields["id"])
         else:
             self._jobs.put(message)
 
@@ -131,7 +133,10 @@ class Engine:
         model, plan, fallback = self._model(name), Plan.parse(job.fields["plan"]), None
         inputs = {key: torch.from_numpy(array) for key, array in job.arrays.items()}
         group, epoch = self._membership.current()
+        boards = 1 if group is None else group.size
         start_s = time.monotonic()
+        if plan.p > boards:  # the group was lost after the driver had chosen
+            fallback, plan = f"only {boards} of {plan.p} boards were left when it began", LOCAL
         try:
             outputs = lead(model, name, plan, inputs, group, recorder)
         except PeerLostError as error:
