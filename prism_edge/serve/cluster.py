@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prism_edge.energy.sample import Sample
@@ -31,6 +32,7 @@ class Cluster:
         self._metrics = metrics
         self._state = State(order=tuple(board.name for board in settings.ranked))
         self._store_port: int | None = None
+        self._closed = (float("-inf"), "")  # when an epoch was last given up by us, and why
         self.engine: Supervisor | None = None
 
     def in_service(self) -> int:
@@ -66,8 +68,18 @@ class Cluster:
             )
         return {"boards": boards, "epoch": epoch.number if epoch else None}
 
-    def name_ranks(self, text: str) -> str:
-        """GLOO's words with the boards' names beside their addresses."""
+    def why_lost(self, said: str, ranks: Sequence[str], since_s: float) -> str:
+        """Why a batch under way ``since_s`` lost its group: what the agent saw, else GLOO's words.
+
+        An agent that gives a silent board up shuts the engine's sockets, and GLOO knows only that.
+        """
+        at_s, reason = self._closed
+        return reason if at_s >= since_s else self._name_boards(said, ranks)
+
+    def _name_boards(self, text: str, ranks: Sequence[str]) -> str:
+        """GLOO's words with the boards' names for their ranks and beside their addresses."""
+        for rank, name in enumerate(ranks):
+            text = re.sub(rf"\brank {rank}\b", name, text)
         for board in self._settings.boards:
             text = text.replace(f"[{board.address}]", f"{board.name} [{board.address}]")
         return text
@@ -128,8 +140,10 @@ class Cluster:
             epoch = self._state.epoch
             lost = epoch and epoch.number == fields["epoch"] and epoch.phase != "closing"
             self._state = lifecycle.left(self._state, fields["epoch"], now_s)
-            if lost:
-                self._record.event("lost", self.name_ranks(fields["reason"]))
+            if lost and epoch is not None:
+                reason = self._name_boards(fields["reason"], epoch.ranks)
+                LOG.warning("lost epoch=%s reason=%s", epoch.number, reason)
+                self._record.event("lost", reason)
         self.tick()
 
     def tick(self) -> None:
@@ -149,6 +163,8 @@ class Cluster:
         if isinstance(action, Close):
             LOG.warning("closing epoch=%s reason=%s", action.number, action.reason)
             self._record.event("lost" if action.now else "epoch", f"closing: {action.reason}")
+            if action.now:
+                self._closed = (time.monotonic(), action.reason)
             if client is not None:
                 client.send("leave", epoch=action.number, now=action.now)
         elif client is not None:

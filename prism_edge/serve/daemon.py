@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import uvicorn
@@ -18,7 +19,7 @@ from starlette.responses import Response
 
 from prism_edge.energy.journal import Journal
 from prism_edge.engine.client import engine_argv, local_popen
-from prism_edge.errors import InputError, SettingsError
+from prism_edge.errors import InputError, JournalError, SettingsError
 from prism_edge.serve.body import read_body
 from prism_edge.serve.cluster import Cluster
 from prism_edge.serve.decide import Decider
@@ -35,13 +36,14 @@ from prism_edge.settings import Settings
 
 LOG = logging.getLogger(__name__)
 DRAIN_S = 20.0
+LAST_BYTES_S = 5  # for clients to take replies that are ready
 TICK_S = 0.25
 
 
 async def serve(settings: Settings, board: str, journal_path: Path | None) -> None:
     """Serve as ``board`` until SIGTERM or SIGINT, then drain; a second signal stops at once.
 
-    Raises ``SettingsError``, ``ModelError`` or ``ClusterError`` when it cannot start.
+    Raises ``SettingsError``, ``ModelError`` or ``JournalError`` when it cannot start.
     """
     own, limits = settings.board(board), settings.serve
     token, metrics = _token(limits.token_file), Metrics()
@@ -70,11 +72,16 @@ async def serve(settings: Settings, board: str, journal_path: Path | None) -> No
     app = create_app(service, token=token, max_body_bytes=limits.max_body_bytes, metrics=metrics)
     if cluster is not None:
         _add_cluster(app, cluster, record)
-    server = _Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+    server = _Server(
+        uvicorn.Config(
+            app, log_level="warning", lifespan="off", timeout_graceful_shutdown=LAST_BYTES_S
+        )
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
     sampled = record.sample if cluster is not None else service.sample  # type: ignore[union-attr]
     tasks = [
         asyncio.create_task(supervisor.run()),
-        asyncio.create_task(server.serve(sockets=[listener])),
+        serving,
         asyncio.create_task(service.run()),
         asyncio.create_task(
             keep_sampling(own, sampled, lambda text: record.event("power", f"{board}: {text}"))
@@ -85,10 +92,10 @@ async def serve(settings: Settings, board: str, journal_path: Path | None) -> No
     print(f"{board}: serving on http://{host}:{listener.getsockname()[1]}", flush=True)
     try:
         await _until_stopped(tasks, service)
+        server.should_exit = True
+        await serving
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
         await supervisor.stop()
         record.close()
 
@@ -122,6 +129,15 @@ async def _until_stopped(tasks: list[asyncio.Task[None]], service: Leader | Work
     service.draining = True
     if isinstance(service, Leader) and not await service.drain(DRAIN_S):
         LOG.warning("some requests were not answered within %.0f s", DRAIN_S)
+
+
+async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """The tasks are over, whatever they were doing."""
+    pending = set(tasks)
+    while pending:  # before Python 3.12 wait_for may swallow a cancellation: ask again
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.2)
 
 
 async def _tick(cluster: Cluster) -> None:
@@ -168,6 +184,17 @@ def _token(path: Path | None) -> str | None:
 def _journal(settings: Settings, path: Path | None) -> Journal | None:
     if path is None:
         return None
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path.with_name(f"{path.name}.lock"), os.O_CREAT | os.O_RDWR, 0o644)
+    except OSError as error:
+        raise JournalError(f"{path}: {error.strerror}; give another --journal") from error
+    try:  # for as long as this process lives
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise JournalError(
+            f"{path}: another daemon writes this journal; stop it, or give another --journal"
+        ) from error
     labels = {board.name: board.power for board in settings.boards}
     return Journal.open(path, cluster=settings.name, kind=settings.kind, power=labels)

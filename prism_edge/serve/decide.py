@@ -79,8 +79,18 @@ class Decider:
                 shared = costs.links is not None and costs.links.half_duplex
                 self._link = LinkObserver(base=costs.link, ways=2 if shared else 1)
 
-    def choose(self, served: Served, rows: int, tokens: int, boards: Sequence[str]) -> Choice:
-        """The policy's plan for a batch of ``rows`` on the boards in service, by rank."""
+    def choose(
+        self,
+        served: Served,
+        rows: int,
+        tokens: int,
+        boards: Sequence[str],
+        wanted: Plan | None = None,
+    ) -> Choice:
+        """The plan for a batch of ``rows`` on the boards in service, by rank: the policy's, or the
+        one ``wanted`` by the user."""
+        if wanted is not None:
+            return self._forced(served, wanted, rows, tokens, boards)
         name = served.info.name
         if name in self._missing:
             alone = len(self._settings.boards) == 1
@@ -122,7 +132,7 @@ class Decider:
             predicted=decision.predicted,
         )
 
-    def forced(
+    def _forced(
         self, served: Served, plan: Plan, rows: int, tokens: int, boards: Sequence[str]
     ) -> Choice:
         """The plan a user asked for, or local while too few boards are in service."""

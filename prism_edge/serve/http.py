@@ -99,6 +99,8 @@ class _Edge:
 
     async def model(self, request: Request) -> Response:
         info = self._find(request)
+        if not info.inputs:  # known by name only, until it is loaded
+            raise UnavailableError(f"model {info.name}: {info.reason}", 2.0)
         return json_response(
             200,
             {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +19,6 @@ from prism_edge.errors import (
     ClusterError,
     DeadlineError,
     InputError,
-    NotFoundError,
     PlanError,
     PrismError,
     UnavailableError,
@@ -29,7 +29,7 @@ from prism_edge.serve.batcher import Batcher, Waiting, join_inputs, split_output
 from prism_edge.serve.cluster import Cluster
 from prism_edge.serve.decide import Choice, Decider
 from prism_edge.serve.metrics import Metrics
-from prism_edge.serve.models import Served, served_models
+from prism_edge.serve.models import Served, infos, served_models
 from prism_edge.serve.record import Record
 from prism_edge.serve.service import InferCall, InferReply, ModelInfo, Readiness
 from prism_edge.serve.supervisor import Supervisor, answer
@@ -65,7 +65,7 @@ class Leader:
         self.engine: Supervisor | None = None
 
     def models(self) -> Sequence[ModelInfo]:
-        return [served.info for served in self._models.values()]
+        return infos(self._settings, self._models)
 
     def readiness(self) -> Readiness:
         if self.draining:
@@ -82,20 +82,19 @@ class Leader:
             "link": self._decider.link_text(),
             "degraded": self._degraded(),
             "queue": len(self._batcher.queue),
+            "busy": self._busy,
             "last": self._record.last(),
         }
 
     async def infer(self, request: InferCall) -> InferReply:
         if self.draining or self.engine is None:
             raise UnavailableError("the daemon is draining; ask another one", 5.0)
-        if not self.engine.ready and not self._models:
-            raise UnavailableError("the engine is loading; try again shortly", 2.0)
         served = self._models.get(request.model)
         if served is None:
-            raise NotFoundError(f"no model {request.model!r} here")
+            raise UnavailableError("the engine is loading; try again shortly", 2.0)
         plan = self._forced(request, served)
         now_s = time.monotonic()
-        limit_s = self._settings.serve.timeout_s
+        limit_s = min(request.timeout_s or math.inf, self._settings.serve.timeout_s)
         ticket: Ticket = asyncio.get_running_loop().create_future()
         self._batcher.add(
             Waiting(
@@ -104,13 +103,15 @@ class Leader:
                 inputs=request.inputs,
                 plan=plan,
                 arrived_s=now_s,
-                deadline_s=now_s + min(request.timeout_s or limit_s, limit_s),
+                deadline_s=now_s + limit_s,
             )
         )
         self._metrics.queue(len(self._batcher.queue))
         self._wake.set()
         try:
-            return await ticket
+            return await asyncio.wait_for(ticket, limit_s)
+        except asyncio.TimeoutError:
+            raise DeadlineError(f"no answer within {limit_s:g} s; is the board busy?") from None
         finally:
             self._batcher.remove(ticket)
 
@@ -132,8 +133,14 @@ class Leader:
             self._metrics.queue(len(self._batcher.queue))
             if batch:
                 self._busy = True
-                await self._execute(batch)
-                self._busy = False
+                try:
+                    await self._execute(batch)
+                except Exception as error:  # a bug of ours must not cost the requests behind it
+                    LOG.exception("batch failed model=%s", batch[0].model)
+                    for request in batch:
+                        _fail(request.ticket, error)
+                finally:
+                    self._busy = False
                 continue
             wake_s = self._batcher.wake_s()
             if wake_s is None:
@@ -158,7 +165,8 @@ class Leader:
         boards = self._cluster.ranks()
         start_s = time.monotonic()
         try:
-            choice = self._choose(batch[0], served, rows, tokens, boards)
+            plan = None if batch[0].plan is None else Plan.parse(batch[0].plan)
+            choice = self._decider.choose(served, rows, tokens, boards, plan)
             message, retried = await self._run(batch, inputs, str(choice.plan))
         except asyncio.TimeoutError:
             # an engine that answers nothing is worse than none: its successor takes the next batch
@@ -177,32 +185,19 @@ class Leader:
         except ClusterError as failed:
             error = failed
         else:
-            self._reply(batch, rows, choice, message, retried, start_s)
+            self._reply(batch, rows, boards, choice, message, retried, start_s)
             return
         self._record.failed(batch[0].model, rows, batch[0].plan, str(error), start_s)
         for request in batch:
             _fail(request.ticket, error)
-
-    def _choose(
-        self,
-        request: Waiting[Ticket],
-        served: Served,
-        rows: int,
-        tokens: int,
-        boards: Sequence[str],
-    ) -> Choice:
-        """The plan for a batch: the user's if there is one, else the policy's."""
-        if request.plan is None:
-            return self._decider.choose(served, rows, tokens, boards)
-        return self._decider.forced(served, Plan.parse(request.plan), rows, tokens, boards)
 
     async def _run(
         self, batch: list[Waiting[Ticket]], inputs: Mapping[str, Any], plan: str
     ) -> tuple[Message, bool]:
         """The engine's answer, and whether a second engine had to give it."""
         assert self.engine is not None
-        left_s = max(request.deadline_s for request in batch) - time.monotonic()
         for retried in (False, True):
+            left_s = max(request.deadline_s for request in batch) - time.monotonic()
             try:
                 client = await self.engine.until_ready(left_s)
                 future = client.ask("run", inputs, model=batch[0].model, plan=plan)
@@ -218,6 +213,7 @@ class Leader:
         self,
         batch: list[Waiting[Ticket]],
         rows: int,
+        boards: Sequence[str],
         choice: Choice,
         message: Message,
         retried: bool,
@@ -226,8 +222,8 @@ class Leader:
         """Hand out the outputs, with the plan that really ran and why."""
         fields, why, stop_s = message.fields, choice.why, time.monotonic()
         if fields["fallback"]:
-            why = f"{choice.plan} failed ({self._cluster.name_ranks(fields['fallback'])}); "
-            why += "answered locally"
+            lost = self._cluster.why_lost(fields["fallback"], boards, start_s)
+            why = f"{choice.plan} failed ({lost}); answered locally"
             self._metrics.fallback("peer_lost")
         elif retried:
             why = f"{choice.plan} was lost with its engine; answered locally by the next one"

@@ -10,6 +10,7 @@ from prism_edge.engine.messages import Array, Message
 from prism_edge.errors import InputError
 from prism_edge.layout import ModelShape
 from prism_edge.serve.service import ModelInfo, TensorInfo
+from prism_edge.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,17 @@ class Served:
 def served_models(ready: Message) -> dict[str, Served]:
     """The models of a ``ready`` message by name."""
     return {entry["name"]: _served(entry) for entry in ready.fields["models"]}
+
+
+def infos(settings: Settings, models: Mapping[str, Served]) -> list[ModelInfo]:
+    """What clients see of every configured model; before the first ``ready`` just its name."""
+    loading = "the engine is loading"
+    return [
+        models[model.name].info
+        if model.name in models
+        else ModelInfo(name=model.name, inputs=(), outputs=(), ready=False, reason=loading)
+        for model in settings.models
+    ]
 
 
 def _served(entry: Mapping[str, Any]) -> Served:

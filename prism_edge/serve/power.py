@@ -26,6 +26,7 @@ async def keep_sampling(
     board: BoardSettings, sample: Callable[[Sample], None], lost: Callable[[str], None]
 ) -> None:
     """Hand on every sample until cancelled; ``lost`` is told once per outage why there are none."""
+    told = False
     while True:
         source = source_of(board)
         if source is None:
@@ -35,7 +36,10 @@ async def keep_sampling(
             async with source:
                 async for reading in source:
                     sample(reading)
+                    told = False
         except EnergyError as error:
-            LOG.warning("no power readings: %s", error)
-            lost(str(error))
+            if not told:
+                LOG.warning("no power readings: %s", error)
+                lost(str(error))
+            told = True
         await asyncio.sleep(RETRY_S)

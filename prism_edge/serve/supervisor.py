@@ -17,17 +17,27 @@ from prism_edge.errors import ModelError
 LOG = logging.getLogger(__name__)
 HEALTHY_S = 30.0  # an engine that lived this long is started again at once
 LONGEST_PAUSE_S = 10.0
+PONG_S = 2.0  # between pings, and for an answer: its orders have a thread of their own
 
 
 class Supervisor:
     """One engine, always. ``event`` gets its messages, in the event loop, and ``gone`` at its end.
+    An engine that is ready and then does not answer a ping, twice, is frozen and is replaced.
 
     ``instance`` names this start of the engine. A start that reports ``failed`` (no such model,
     say) ends ``run`` with ``ModelError``: starting again would not help.
     """
 
-    def __init__(self, argv: Sequence[str], popen: Popen, event: Callable[[Message], None]) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        popen: Popen,
+        event: Callable[[Message], None],
+        *,
+        pong_s: float = PONG_S,
+    ) -> None:
         self._argv = list(argv)
+        self._pong_s = pong_s
         self._popen = popen
         self._event = event
         self._ready = asyncio.Event()
@@ -43,7 +53,7 @@ class Supervisor:
         while not self._stopping:
             started_s = time.monotonic()
             self._start()
-            await self._gone.wait()
+            await self._until_gone()
             self._ready.clear()
             if self.client is not None:
                 await asyncio.to_thread(self.client.close)
@@ -78,6 +88,24 @@ class Supervisor:
         self._stopping = True
         if self.client is not None:
             await asyncio.to_thread(self.client.close)
+
+    async def _until_gone(self) -> None:
+        missed = 0
+        while not self._gone.is_set():
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._gone.wait(), self._pong_s)
+            if self.client is None or not self.ready:
+                continue
+            try:
+                await answer(self.client.ask("ping"), self._pong_s)
+                missed = 0
+            except asyncio.TimeoutError:
+                missed += 1
+            except EngineGoneError:
+                continue
+            if missed == 2:
+                LOG.error("engine frozen instance=%s; it is killed", self.instance)
+                self.kill()
 
     def _start(self) -> None:
         loop = asyncio.get_running_loop()

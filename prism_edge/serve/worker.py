@@ -15,7 +15,7 @@ from prism_edge.energy.sample import Sample
 from prism_edge.engine.client import EngineGoneError
 from prism_edge.engine.messages import Message
 from prism_edge.errors import UnavailableError
-from prism_edge.serve.models import Served, served_models
+from prism_edge.serve.models import Served, infos, served_models
 from prism_edge.serve.service import InferCall, InferReply, ModelInfo, Readiness
 from prism_edge.serve.supervisor import Supervisor
 from prism_edge.settings import Settings
@@ -43,7 +43,7 @@ class Worker:
         self.engine: Supervisor | None = None
 
     def models(self) -> Sequence[ModelInfo]:
-        return [served.info for served in self._models.values()]
+        return infos(self._settings, self._models)
 
     def readiness(self) -> Readiness:
         if self.draining:
