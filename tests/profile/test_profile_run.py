@@ -1,0 +1,262 @@
+"""Rows are what engines said, first passes left out, in an order that a seed decides."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from rehearsal import GPT2, Rehearsal
+
+from prism_edge.engine.client import EngineGoneError
+from prism_edge.errors import ClusterError
+from prism_edge.plan import LOCAL, Plan
+from prism_edge.profile.compute import affordable_repeats, measure_compute
+from prism_edge.profile.link import measure_link, measure_staging
+from prism_edge.profile.measured import Measured
+from prism_edge.profile.request import inputs, measure_requests
+from prism_edge.profile.run import measure_all
+from prism_edge.profile.sweep import Cell, Request, Sweep, Wish, plan_sweep
+from prism_edge.tables import ComputeRow, LinkRow, RequestRow, StagingRow
+
+FOREVER = float("inf")
+
+
+def sweep_for(stage: Rehearsal, wish: Wish) -> Sweep:
+    return plan_sweep({"m": stage.models[0].shape}, len(stage.hosts), wish)
+
+
+def everything(
+    stage: Rehearsal, sweep: Sweep, *, aim_s: float = FOREVER, deadline_s: float = FOREVER
+) -> list[Measured]:
+    found = measure_all(stage.engines, sweep, aim_s=aim_s, deadline_s=deadline_s, now=stage.clock)
+    return list(found)
+
+
+def warnings(found: list[Measured]) -> list[str]:
+    return [item.warning for item in found if item.warning]
+
+
+def rows(found: list[Measured], kind: type) -> list:
+    return [row for item in found for row in item.rows if isinstance(row, kind)]
+
+
+def test_a_sweep_measures_all_it_holds() -> None:
+    stage = Rehearsal(2)
+    sweep = sweep_for(stage, Wish(quick=True, ls=(10,)))
+    found = everything(stage, sweep)
+    compute = rows(found, ComputeRow)
+    for rank, cells in enumerate(sweep.cells):
+        counted = Counter(
+            (row.batch, row.tokens_own, row.tokens_known)
+            for row in compute
+            if row.board == f"edge-{rank + 1}"
+        )
+        assert counted == {cell.key[1:]: cell.repeats for cell in cells}
+    assert len(rows(found, StagingRow)) == 2 * 2 * len(sweep.payloads) * 20
+    assert len(rows(found, LinkRow)) == 2 * len(sweep.payloads) * sweep.payload_repeats
+    assert len(rows(found, RequestRow)) == len(sweep.requests) * sweep.request_rounds
+    # the first request of each kind is answered, but is no row
+    assert len(stage.orders("run")) == len(sweep.requests) * (sweep.request_rounds + 1)
+    assert sum(item.weight_s for item in found) == pytest.approx(sweep.weight_s)
+
+
+def test_workers_take_orders_only_outside_a_group() -> None:
+    stage = Rehearsal(2)
+    everything(stage, sweep_for(stage, Wish(quick=True, batches=(1,), ls=(10,))))
+    order = list(dict.fromkeys(kind for _, kind, _ in stage.log))
+    assert order == ["stage", "join", "probe", "leave", "measure", "run"]
+    turns = [kind for _, kind, _ in stage.log if kind in ("join", "leave")]
+    assert turns == ["join", "leave", "join"]
+    last_join = max(i for i, (_, kind, _) in enumerate(stage.log) if kind == "join")
+    measured = [i for i, (_, kind, _) in enumerate(stage.log) if kind == "measure"]
+    assert max(measured) < last_join
+
+
+def test_one_board_has_no_link_and_no_group() -> None:
+    stage = Rehearsal(1)
+    found = everything(stage, sweep_for(stage, Wish(quick=True)))
+    assert not rows(found, LinkRow)
+    assert not [kind for _, kind, _ in stage.log if kind in ("join", "probe")]
+    assert {row.plan for row in rows(found, RequestRow)} == {"local"}
+
+
+def test_boards_without_gloo_are_measured_alone_and_that_is_said() -> None:
+    stage = Rehearsal(2, distributed=False)
+    found = everything(stage, sweep_for(stage, Wish(quick=True, ls=(10,))))
+    assert any("no GLOO" in text for text in warnings(found))
+    assert {row.plan for row in rows(found, RequestRow)} == {"local"}
+    assert rows(found, ComputeRow)
+
+
+def test_a_cpu_boards_staging_is_called_a_copy() -> None:
+    stage = Rehearsal(2)
+    found = list(measure_staging(stage.engines, (4096,)))
+    assert {row.path for row in rows(found, StagingRow)} == {"copy"}
+    assert [text for text in warnings(found) if "memory copies" in text] == warnings(found)
+    assert len(warnings(found)) == 2
+    stage.path = "pinned"  # and only then: an accelerator's staging is no copy
+    assert warnings(list(measure_staging(stage.engines, (4096,)))) == []
+
+
+def test_pairs_are_measured_one_at_a_time() -> None:
+    stage = Rehearsal(3)
+    sweep = sweep_for(stage, Wish(quick=True, ls=(10,)))
+    found = rows(list(measure_link(stage.engines, sweep)), LinkRow)
+    assert {(row.src, row.dst) for row in found} == {("edge-1", "edge-2"), ("edge-1", "edge-3")}
+    assert {row.op for row in found} == {"exchange", "oneway"}
+    assert {row.bytes for row in found} == set(sweep.payloads)
+
+
+def test_a_slow_link_is_not_flooded() -> None:
+    stage = Rehearsal(2)
+    stage.takes_s = lambda kind, fields: fields["bytes"] * 8 / 1e6  # 1 Mbit/s
+    sweep = sweep_for(stage, Wish(quick=True, ls=(10,)))
+    found = list(measure_link(stage.engines, sweep))
+    largest = max(row.bytes for row in rows(found, LinkRow))
+    assert largest == 256 * 1024
+    counted = Counter(row.bytes for row in rows(found, LinkRow) if row.op == "oneway")
+    assert counted[largest] == 2
+    assert counted[4096] == 5
+    assert any("larger payloads were not measured" in text for text in warnings(found))
+
+
+def cell(repeats: int = 5) -> Cell:
+    return Cell(
+        model="m",
+        plan=LOCAL,
+        rank=0,
+        batch=1,
+        tokens=8,
+        own=8,
+        known=8,
+        repeats=repeats,
+        weight_s=1.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("done_weight_s", "passed_s", "left_s", "expected"),
+    [
+        (0.0, 0.0, 1.0, 5),  # nothing is known of the pace yet
+        (10.0, 10.0, 21.0, 5),  # 20 weights left at 1 s each
+        (10.0, 10.0, 19.0, 1),
+        (10.0, 40.0, 60.0, 1),  # four times slower than guessed
+        (10.0, 10.0, -5.0, 1),
+        (10.0, 10.0, FOREVER, 5),
+    ],
+)
+def test_repeats_are_dropped_when_the_pace_is_too_slow(
+    done_weight_s: float, passed_s: float, left_s: float, expected: int
+) -> None:
+    repeats = affordable_repeats(
+        cell(), left_weight_s=20.0, done_weight_s=done_weight_s, passed_s=passed_s, left_s=left_s
+    )
+    assert repeats == expected
+
+
+def test_an_aim_costs_repeats_and_requests_but_never_a_cell() -> None:
+    stage = Rehearsal(2)
+    stage.takes_s = lambda kind, fields: 1.0 if kind == "measure" else 0.001
+    sweep = sweep_for(stage, Wish(quick=True, ls=(10,)))
+    found = everything(stage, sweep, aim_s=stage.clock() + 5)
+    compute = rows(found, ComputeRow)
+    for rank, cells in enumerate(sweep.cells):
+        held = {
+            (row.batch, row.tokens_own, row.tokens_known)
+            for row in compute
+            if row.board == f"edge-{rank + 1}"
+        }
+        assert held == {cell.key[1:] for cell in cells}
+    assert len(compute) < sum(cell.repeats for cells in sweep.cells for cell in cells)
+    assert not rows(found, RequestRow)
+    assert [text for text in warnings(found) if "rounds of requests" in text]
+
+
+def test_a_deadline_costs_cells_and_says_how_many() -> None:
+    stage = Rehearsal(1)
+    stage.takes_s = lambda kind, fields: 1.0 if kind == "measure" else 0.001
+    sweep = sweep_for(stage, Wish(quick=True))
+    found = everything(stage, sweep, deadline_s=stage.clock() + 4)
+    held = {row.batch for row in rows(found, ComputeRow)}
+    assert 0 < len(held) < 4
+    assert any(f"{4 - len(held)} of 4 compute cells were not" in text for text in warnings(found))
+
+
+def test_a_deadline_in_a_later_round_costs_no_cell() -> None:
+    stage = Rehearsal(1)
+    stage.takes_s = lambda kind, fields: 1.0 if kind == "measure" else 0.001
+    sweep = sweep_for(stage, Wish())
+    found = everything(stage, sweep, deadline_s=stage.clock() + 20)
+    assert {row.batch for row in rows(found, ComputeRow)} == {1, 2, 4, 8}
+    assert not any("cannot be chosen" in text for text in warnings(found))
+
+
+def test_every_repeat_of_a_cell_has_a_number_of_its_own() -> None:
+    stage = Rehearsal(1)
+    found = everything(stage, sweep_for(stage, Wish()))
+    numbered = [(row.batch, row.repeat) for row in rows(found, ComputeRow)]
+    assert len(set(numbered)) == len(numbered)
+    assert max(repeat for batch, repeat in numbered if batch == 8) == 8  # three rounds of three
+
+
+def test_a_board_that_is_lost_is_named() -> None:
+    stage = Rehearsal(2)
+    stage.breaks = lambda kind, fields: EngineGoneError("ended with code -9")
+    sweep = sweep_for(stage, Wish(quick=True, ls=(10,)))
+    with pytest.raises(ClusterError, match=r"board edge-\d: ended with code -9"):
+        list(
+            measure_compute(
+                stage.engines, sweep, aim_s=FOREVER, deadline_s=FOREVER, now=stage.clock
+            )
+        )
+
+
+def test_an_answer_by_another_plan_is_no_measurement() -> None:
+    stage = Rehearsal(2)
+    stage.fallback = "rank 0: lost rank 1"
+    request = Request(model="m", plan=Plan.parse("split:p=2"), batch=2, tokens=197, weight_s=1.0)
+    with pytest.raises(ClusterError, match="split:p=2 batch 2: rank 0: lost rank 1"):
+        list(
+            measure_requests(
+                stage.engines,
+                [request],
+                rounds=1,
+                seed=0,
+                deadline_s=FOREVER,
+                now=stage.clock,
+            )
+        )
+
+
+def test_rounds_are_shuffled_the_same_way_for_the_same_seed() -> None:
+    def order(seed: int) -> list[str]:
+        stage = Rehearsal(2)
+        sweep = sweep_for(stage, Wish(quick=True, ls=(10,)))
+        list(
+            measure_requests(
+                stage.engines,
+                sweep.requests,
+                rounds=3,
+                seed=seed,
+                deadline_s=FOREVER,
+                now=stage.clock,
+            )
+        )
+        return [
+            f"{fields['plan']}/{len(fields['arrays']['pixel_values'])}"
+            for fields in stage.orders("run")
+        ]
+
+    first = order(1)
+    assert first == order(1)
+    assert first != order(2)
+    rounds = [first[i : i + 7] for i in range(0, 28, 7)]
+    assert len({tuple(turn) for turn in rounds}) > 1
+    assert all(sorted(turn) == sorted(rounds[0]) for turn in rounds)
+
+
+def test_inputs_have_the_size_asked_for() -> None:
+    pixels = inputs(Rehearsal(1).models[0], 3, 197)["pixel_values"]
+    assert (pixels.shape, str(pixels.dtype)) == ((3, 3, 4, 4), "uint8")
+    ids = inputs(Rehearsal(1, GPT2).models[0], 2, 40)["input_ids"]
+    assert (ids.shape, str(ids.dtype)) == ((2, 40), "int64")
