@@ -1,0 +1,57 @@
+"""Engines are started where the cluster is: in its lab, or as pinned processes of a paced one."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from prism_edge.errors import LabError, SettingsError
+from prism_edge.profile.engines import local_hosts
+from prism_edge.profile.place import find_place
+from prism_edge.settings import BoardSettings, LinkSettings, Settings
+
+PACED = Settings(
+    name="nobody-has-this-lab",
+    kind="paced",
+    leader="b",
+    profiles=Path("profiles"),
+    boards=(
+        BoardSettings(name="a", address="127.77.1.1"),
+        BoardSettings(name="b", address="127.77.1.2"),
+    ),
+    link=LinkSettings(rate_bps=100e6, pace_file=Path("/lab/pace.json")),
+)
+
+
+def test_a_paced_cluster_is_pinned_processes_leader_first() -> None:
+    place = find_place(PACED)
+    assert [(host.name, host.address) for host in place.hosts] == [
+        ("b", "127.77.1.2"),
+        ("a", "127.77.1.1"),
+    ]
+    assert place.pace_file == Path("/lab/pace.json")
+    assert place.link == "100mbit, paced in the transport, not by the kernel"
+
+
+def test_a_link_nobody_described_is_unknown() -> None:
+    assert find_place(replace(PACED, link=LinkSettings())).link.startswith("rate unknown")
+
+
+def test_boards_are_not_measured_from_here() -> None:
+    with pytest.raises(SettingsError, match="after `prism-edge deploy`"):
+        find_place(replace(PACED, kind="boards"))
+
+
+def test_a_lab_that_is_not_up_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    with pytest.raises(LabError, match="nobody-has-this-lab"):
+        find_place(replace(PACED, kind="lab"))
+
+
+def test_local_ranks_are_pinned_only_where_there_are_several() -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    assert [host.core for host in local_hosts(1)] == [None]
+    assert [host.core for host in local_hosts(3)] == [cores[i % len(cores)] for i in range(3)]
