@@ -42,6 +42,10 @@ POWER_SENSED = (
     "Power is that of the module's input rail (VDD_IN) as its own sensor reads it: carrier board, "
     "fan, storage and losses of the supply are left out."
 )
+CLOCKS = (
+    "Power samples carry each board's own clock, requests the leader's; an offset between boards is "
+    "not corrected and shifts that board's power against the requests."
+)
 ENERGY = (
     "Energy per request is gross: mean power of all boards, idle ones included, over the windows "
     "from dispatch to completion, times the mean window. Time between requests is not in it. It is "
@@ -121,6 +125,7 @@ def limits(kind: str, power: str, groups: Sequence[Group], costs: Costs | None) 
         ("modelled" in power, POWER_MODELLED),
         (power == SENSOR, POWER_SENSED),
         (power != NO_POWER, ENERGY),
+        (power != NO_POWER and kind == "boards", CLOCKS),
         (True, BATCHES),
         (True, LATENCIES),
         (True, INTERVALS),

@@ -112,7 +112,7 @@ def _missing(
 ) -> str | None:
     """Why there is no sum, or None."""
     if not windows:
-        return "no batch was answered"
+        return "no request was answered"
     if not boards:
         return "no board sent power samples"
     worst = min(range(len(boards)), key=lambda i: shares[i])

@@ -61,6 +61,11 @@ def test_power_is_modelled_or_of_the_module_never_both() -> None:
     assert limits.POWER_MODELLED not in said("boards", "sensor")
 
 
+def test_boards_have_clocks_of_their_own() -> None:
+    assert limits.CLOCKS in said("boards", "sensor")
+    assert limits.CLOCKS not in said("lab")  # one machine, one clock
+
+
 def test_few_requests_are_counted() -> None:
     # phases 2 (12 requests each way) and 4 (7, and no full exchange) are short
     assert any(text.startswith("5 of 14 latency series") for text in said("lab"))

@@ -95,8 +95,8 @@ def test_each_board_has_its_own_interval() -> None:
 
 def test_nothing_to_integrate_says_so() -> None:
     logs = power_logs({"a": sampled("a", lambda _: 1.0)}, ["a"])
-    assert group_energy(["a"], logs, []).missing == "no batch was answered"
-    assert group_energy(["a"], logs, [(5.0, 5.0), (9.0, 8.0)]).missing == "no batch was answered"
+    assert group_energy(["a"], logs, []).missing == "no request was answered"
+    assert group_energy(["a"], logs, [(5.0, 5.0), (9.0, 8.0)]).missing == "no request was answered"
     assert group_energy([], [], WINDOWS).missing == "no board sent power samples"
     one = power_logs({"a": sampled("a", lambda _: 1.0)[:1]}, ["a"])
     assert group_energy(["a"], one, WINDOWS).energy_j is None
