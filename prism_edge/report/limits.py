@@ -43,8 +43,8 @@ POWER_SENSED = (
     "fan, storage and losses of the supply are left out."
 )
 CLOCKS = (
-    "Power samples carry each board's own clock, requests the leader's; an offset between boards is "
-    "not corrected and shifts that board's power against the requests."
+    "Power samples carry each board's own clock, requests the leader's; an offset between boards "
+    "is not corrected and shifts that board's power against the requests."
 )
 ENERGY = (
     "Energy per request is gross: mean power of all boards, idle ones included, over the windows "
