@@ -35,7 +35,7 @@ def demo(
 
     outcome = run(work.resolve(), say)
     say("report: writing")
-    page, energy_j = write_report(outcome.journal, outcome.profile, work.resolve())
+    page, energy_j = write_report(outcome.journal, outcome.profile, work.resolve(), outcome.results)
     show(console, outcome.results, energy_j)
     console.print(f"\nreport: {page}", markup=False, highlight=False, soft_wrap=True)
     if lost(outcome.results):

@@ -46,7 +46,8 @@ def show(
     for name in ("plan", "right", "images", "accuracy"):
         right.add_column(name, justify="left" if name == "plan" else "right")
     for plan, (count, images) in accuracy(results).items():
-        right.add_row(plan, str(count), str(images), f"{100 * count / images:.1f} %")
+        shown = plan or "the policy's choice"
+        right.add_row(shown, str(count), str(images), f"{100 * count / images:.1f} %")
     console.print(right)
     console.print(
         "* modelled from CPU time, both boards, idle time included: no sensor was read. "

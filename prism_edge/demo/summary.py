@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,16 +51,24 @@ def lines(results: Mapping[str, Results]) -> list[Line]:
     return found
 
 
-def accuracy(results: Mapping[str, Results]) -> dict[str, tuple[int, int]]:
-    """Right answers and images by the plan asked for, on the trained model."""
-    counts: dict[str, tuple[int, int]] = {}
+def accuracy(results: Mapping[str, Results]) -> dict[str | None, tuple[int, int]]:
+    """Right answers and images by the plan asked for (None: the policy's), on the trained model."""
+    counts: dict[str | None, tuple[int, int]] = {}
     for asked in results.values():
         for result in asked:
             if result["model"] == DIGITS and result["ok"]:
-                plan = result["plan"] or "the policy's choice"
-                right, images = counts.get(plan, (0, 0))
-                counts[plan] = (right + result["right"], images + result["batch"])
+                right, images = counts.get(result["plan"], (0, 0))
+                counts[result["plan"]] = (right + result["right"], images + result["batch"])
     return counts
+
+
+def wilson(right: int, images: int) -> tuple[float, float]:
+    """95 % interval of a share (Wilson's score interval, which holds near 0 and 1)."""
+    z, share = 1.96, right / images
+    middle = share + z * z / (2 * images)
+    spread = z * math.sqrt(share * (1 - share) / images + z * z / (4 * images * images))
+    scale = 1 + z * z / images
+    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 
 
 def lost(results: Mapping[str, Results]) -> int:

@@ -7,8 +7,9 @@ from typing import Any
 from rich.console import Console
 
 from prism_edge.demo.phases import DIGITS, FULL, SPEED
+from prism_edge.demo.report import accuracy_rows
 from prism_edge.demo.show import show
-from prism_edge.demo.summary import accuracy, lines, lost
+from prism_edge.demo.summary import accuracy, lines, lost, wilson
 
 
 def answered(latency_s: float, plan: str | None, ran: str, batch: int = 1) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def test_a_request_without_an_answer_is_lost_and_has_no_latency():
 
 
 def test_accuracy_counts_the_trained_model_only():
-    assert accuracy(RESULTS) == {"the policy's choice": (15, 16), "local": (6, 8)}
+    assert accuracy(RESULTS) == {None: (15, 16), "local": (6, 8)}
     assert accuracy({"fast": RESULTS["fast"]}) == {}
 
 
@@ -80,3 +81,16 @@ def test_the_table_says_what_is_modelled_and_what_was_lost():
     assert "emulated" in text
     assert "requests lost: 1" in text
     assert "93.8 %" in text
+
+
+def test_the_interval_of_a_share_is_wilsons():
+    low, high = wilson(356, 360)  # scipy.stats.binomtest(356, 360).proportion_ci(method="wilson")
+    assert (round(low, 4), round(high, 4)) == (0.9718, 0.9957)
+    assert wilson(0, 10)[0] == 0.0
+    assert wilson(10, 10)[1] == 1.0
+
+
+def test_accuracy_rows_are_of_named_plans_only():
+    (row,) = accuracy_rows(RESULTS)
+    assert (row.plan, row.value, row.n, row.metric) == ("local", 0.75, 8, "accuracy")
+    assert row.ci_low < row.value < row.ci_high
