@@ -22,7 +22,7 @@ DIE_ONCE, DIE_ALWAYS, SILENT, INVALID, BUG, FREEZE_ONCE, LOSE_PEER = (
 )
 LOSS = "rank 0: lost rank 1: Connection closed by peer [10.0.0.2]:4711"
 FINGERPRINT = "f" * 16
-SHAPE = {
+SHAPE: dict[str, Any] = {
     "family": "vit",
     "tokens": 8,
     "fixed_tokens": True,
@@ -37,7 +37,7 @@ SHAPE = {
     "output_fixed": 2,
     "output_per_token": 0,
 }
-MODEL = {
+MODEL: dict[str, Any] = {
     "name": "m",
     "fingerprint": FINGERPRINT,
     "shape": SHAPE,
