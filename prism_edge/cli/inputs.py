@@ -22,11 +22,13 @@ def read_npz(path: Path) -> Arrays:
     import numpy as np
 
     try:
-        file = np.load(path, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise InputError(f"{path}: holds one bare array; numpy.savez(..., NAME=array) names it")
-        with file:
-            arrays = {name: file[name] for name in file.files}
+        with path.open("rb") as file:  # numpy does not close what it cannot read
+            held = np.load(file, allow_pickle=False)
+            if not isinstance(held, np.lib.npyio.NpzFile):
+                raise InputError(
+                    f"{path}: holds one bare array; numpy.savez(..., NAME=array) names it"
+                )
+            arrays = {name: held[name] for name in held.files}
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:

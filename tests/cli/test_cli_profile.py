@@ -1,0 +1,154 @@
+"""``prism-edge profile`` and ``bench`` from the command line, on a small paced cluster."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import checkpoints
+import pytest
+
+from prism_edge import tables
+from prism_edge.cli import main
+
+Run = Callable[..., tuple[int, str, str]]
+CLUSTER = """
+[cluster]
+name = "two"
+kind = "{kind}"
+leader = "edge-1"
+profiles = "tables"
+[[boards]]
+name = "edge-1"
+address = "127.77.9.1"
+power = "none"
+[[boards]]
+name = "edge-2"
+address = "127.77.9.2"
+power = "none"
+[link]
+rate_bps = 100e6
+"""
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """(exit code, stdout, stderr) of the command."""
+
+    def go(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["prism-edge", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        out = capsys.readouterr()
+        return int(caught.value.code or 0), out.out, out.err
+
+    return go
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Path:
+    checkpoints.write(tmp_path / "vit", *checkpoints.vit())
+    (tmp_path / "cluster.toml").write_text(CLUSTER.format(kind="paced"))
+    return tmp_path / "cluster.toml"
+
+
+@pytest.mark.gloo
+def test_profile_writes_tables_and_says_where(run: Run, cluster: Path) -> None:
+    code, out, err = run(
+        *("profile", "--cluster", cluster, "--model", f"v={cluster.parent / 'vit'}"),
+        *("--quick", "--batches", "2,1", "--l", "3", "--json"),
+    )
+    assert code == 0, err
+    said = json.loads(out)
+    assert said["directory"] == str(cluster.parent / "tables")
+    profile = tables.read(cluster.parent / "tables")
+    assert said["rows"] == {
+        table: len(getattr(profile, table)) for table in ("compute", "staging", "link", "request")
+    }
+    assert all(said["rows"].values())
+    assert said["warnings"] == list(profile.warnings)
+    assert profile.sweep["l"] == "3"
+    assert " s left " in err or " %  " in err  # progress, on stderr only
+
+
+@pytest.mark.gloo
+def test_bench_prints_ratios_with_their_conditions(run: Run, cluster: Path) -> None:
+    common = (
+        *("bench", "engine", "--cluster", cluster, "--model", f"v={cluster.parent / 'vit'}"),
+        *("--plan", "split:p=2", "--plan", "prism:p=2,l=3,dtype=fp16", "--repeats", 3),
+    )
+    code, out, err = run(*common, "--against", "local", "--against", "split:p=2", "--json")
+    assert code == 0, err
+    said = json.loads(out)
+    plans = {item["plan"]: item for item in said["plans"]}
+    assert set(plans) == {"local", "split:p=2", "prism:p=2,l=3,dtype=fp16"}
+    for name, item in plans.items():
+        assert set(item["ratios"]) == {"local", "split:p=2"}
+        assert item["latency_s"]["low"] <= item["latency_s"]["median"] <= item["latency_s"]["high"]
+        assert (item["wire_bytes"] == 0) == (name == "local")
+    assert plans["local"]["ratios"]["local"] == {"median": 1.0, "low": 1.0, "high": 1.0}
+    assert said["conditions"]["repeats"] == "3"
+    code, out, _ = run(*common)
+    assert code == 0
+    assert "emulated: boards are processes of one machine" in out
+    assert "/ local" in out
+    assert "paired within rounds" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "expected"),
+    [
+        (["profile", "--cluster", "{dir}/none.toml"], 2, "none.toml does not exist"),
+        (["profile", "--cluster", "{toml}"], 2, "no model to measure"),
+        (
+            ["profile", "--cluster", "{toml}", "--model", "v={dir}/vit", "--batches", "1,x"],
+            2,
+            "1,x",
+        ),
+        (["profile", "--cluster", "{toml}", "--model", "v={dir}/vit", "--l", "0"], 2, "--l"),
+        (["profile", "--cluster", "{boards}", "--model", "v={dir}/vit"], 2, "prism-edge deploy"),
+        (["bench", "engine", "--cluster", "{boards}", "--model", "v={dir}/vit"], 2, "deploy"),
+        (
+            ["bench", "engine", "--cluster", "{toml}", "--model", "v={dir}", "--plan", "warp"],
+            2,
+            "unknown method 'warp'",
+        ),
+        (
+            ["bench", "engine", "--cluster", "{toml}", "--model", "v={dir}", "--repeats", "0"],
+            2,
+            "--repeats 0",
+        ),
+    ],
+)
+def test_misuse_is_named_before_anything_is_started(
+    run: Run, cluster: Path, arguments: list[str], code: int, expected: str
+) -> None:
+    boards = cluster.parent / "boards.toml"
+    boards.write_text(CLUSTER.format(kind="boards"))
+    places = {"dir": cluster.parent, "toml": cluster, "boards": boards}
+    found, out, err = run(*(argument.format(**places) for argument in arguments))
+    assert (found, out) == (code, "")
+    assert expected in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.gloo
+@pytest.mark.parametrize("verb", [["profile", "--quick"], ["bench", "engine", "--repeats", "1"]])
+def test_a_model_that_is_none_is_named(run: Run, cluster: Path, verb: list[str]) -> None:
+    code, out, err = run(*verb, "--cluster", cluster, "--model", f"v={cluster.parent / 'none'}")
+    assert (code, out) == (1, "")
+    assert "board edge-" in err
+    assert "does not exist" in err
+    assert not (cluster.parent / "tables").exists()
+
+
+@pytest.mark.gloo
+def test_a_plan_that_does_not_fit_the_cluster_is_misuse(run: Run, cluster: Path) -> None:
+    code, _, err = run(
+        *("bench", "engine", "--cluster", cluster, "--model", f"v={cluster.parent / 'vit'}"),
+        *("--plan", "split:p=3", "--batch", 4),
+    )
+    assert code == 2
+    assert "3 ranks, but 2 board(s)" in err
