@@ -43,8 +43,8 @@ def test_batches_events_and_samples_are_on_disk_after_close(tmp_path: Path) -> N
     now_s, wall_s = time.monotonic(), time.time()
     spans = [["compute", now_s + 0.1, 0.25, 0], ["exchange", now_s + 0.2, 0.1, 55]]
     record.answered(waiting(now_s - 1), 3, {**RESULT, "spans": spans}, "so", now_s, now_s + 0.5)
-    record.failed("m", 2, "local", "broken", now_s)
-    record.failed("m", 2, None, "broken", now_s)
+    record.failed("m", 2, "local", "broken", now_s + 1)
+    record.failed("m", 2, None, "broken", now_s + 2)
     record.event("phase", "slow")
     record.sample(Sample(board="a", t_s=1.0, power_w=5.0, source="modelled"))
     record.close()
