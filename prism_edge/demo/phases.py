@@ -59,7 +59,7 @@ def accuracy_phase(images: int, batch: int) -> Phase:
         for start in range(0, images, batch)
         for plan in plans
     )
-    return Phase(name="accuracy: handwritten digits", rate="100mbit", asks=asks)
+    return Phase(name="accuracy on digits", rate="100mbit", asks=asks)
 
 
 def loss_phase(name: str, count: int) -> Phase:

@@ -95,16 +95,16 @@ def _serve_and_ask(
         with _user(lab.laptop(), url, examples, logs) as user:
             _until_grouped(lab.laptop(), url, boards=2)
             for phase in (
-                speed_phase("link 100 Mbit/s", "100mbit", ones=6, fours=4, full=3),
-                speed_phase("link slows to 5 Mbit/s", "5mbit", ones=6, fours=3, full=1),
-                speed_phase("link recovers to 300 Mbit/s", "300mbit", ones=6, fours=4, full=2),
+                speed_phase("100 Mbit/s", "100mbit", ones=6, fours=4, full=3),
+                speed_phase("slows to 5 Mbit/s", "5mbit", ones=6, fours=3, full=1),
+                speed_phase("back at 300 Mbit/s", "300mbit", ones=6, fours=4, full=2),
                 accuracy_phase(images=360, batch=8),
             ):
                 _run_phase(lab, user, url, phase, outcome, say)
-            lost = loss_phase("edge-2 killed and brought back", 12)
+            lost = loss_phase("edge-2 lost, back", 12)
             _mark(lab.laptop(), url, lost.name)
             results = outcome.results[lost.name] = []
-            say(f"{lost.name}: kill -9 during a request, answered all the same")
+            say(f"{lost.name}: kill -9 of its daemon during a request, {len(lost.asks)} requests")
             for number, ask in enumerate(lost.asks):
                 user.send(ask.json())
                 if number == 3:
@@ -132,7 +132,7 @@ def _run_phase(lab: Lab, user: _User, url: str, phase: Phase, outcome: Outcome, 
         for board in lab.state.boards:
             lab.set_link(board.name, rate_bps=parse_rate(phase.rate), up=None)
     _mark(lab.laptop(), url, phase.name)
-    say(f"{phase.name}: {len(phase.asks)} requests")
+    say(f"{phase.name}: {len(phase.asks)} requests, one after another")
     time.sleep(2.5)  # idle for a moment, as users are: the daemon looks at the link meanwhile
     results = outcome.results[phase.name] = []
     for ask in phase.asks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -17,11 +18,16 @@ def show(
 
     ``energy_j``: modelled joules per adaptive request, all boards, by phase and batch.
     """
-    table = Table(title="ViT-B/16-sized model, median latency per request", title_justify="left")
+    table = Table(
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title="ViT-B/16-sized model: median latency, adaptive against two fixed plans",
+        title_justify="left",
+    )
     for name, justify in (
         ("phase", "left"),
         ("batch", "right"),
-        ("the policy chose", "left"),
+        ("chosen", "left"),
         ("adaptive", "right"),
         ("always local", "right"),
         ("always full", "right"),
@@ -42,7 +48,7 @@ def show(
             str(line.lost),
         )
     console.print(table)
-    right = Table(title="handwritten digits, trained ViT", title_justify="left")
+    right = Table(box=SIMPLE_HEAD, title="trained ViT on handwritten digits", title_justify="left")
     for name in ("plan", "right", "images", "accuracy"):
         right.add_column(name, justify="left" if name == "plan" else "right")
     for plan, (count, images) in accuracy(results).items():

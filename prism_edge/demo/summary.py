@@ -16,7 +16,10 @@ Results = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One phase at one batch size. Latencies are medians in seconds; None: nothing was asked."""
+    """One phase at one batch size. Latencies are medians in seconds; None: nothing was asked.
+
+    ``plans``: the methods that answered where the policy chose, and how often.
+    """
 
     phase: str
     batch: int
@@ -35,14 +38,15 @@ def lines(results: Mapping[str, Results]) -> list[Line]:
         speed = [result for result in asked if result["model"] == SPEED]
         for batch in sorted({result["batch"] for result in speed}):
             rows = [result for result in speed if result["batch"] == batch]
-            chosen = Counter(r["ran"] for r in rows if r["plan"] is None and r["ok"])
+            ran = (r["ran"] for r in rows if r["plan"] is None and r["ok"])
+            chosen = Counter(plan.partition(":")[0] for plan in ran)
             found.append(
                 Line(
                     phase=phase,
                     batch=batch,
                     requests=len(rows),
                     lost=sum(not row["ok"] for row in rows),
-                    plans=", ".join(f"{plan} x{count}" for plan, count in chosen.most_common()),
+                    plans=", ".join(f"{method} x{count}" for method, count in chosen.most_common()),
                     adaptive_s=_median(rows, None),
                     local_s=_median(rows, "local"),
                     full_s=_median(rows, FULL),

@@ -51,7 +51,7 @@ def test_medians_are_by_phase_batch_and_plan():
     fast = lines(RESULTS)[0]
     assert (fast.phase, fast.batch, fast.requests, fast.lost) == ("fast", 1, 5, 0)
     assert (fast.adaptive_s, fast.local_s, fast.full_s) == (0.3, 0.5, 1.5)
-    assert fast.plans == "split:p=2 x2, local x1"
+    assert fast.plans == "split x2, local x1"
 
 
 def test_what_was_not_asked_is_none_and_not_zero():
