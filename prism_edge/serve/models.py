@@ -12,6 +12,11 @@ from prism_edge.layout import ModelShape
 from prism_edge.serve.service import ModelInfo, TensorInfo
 from prism_edge.settings import Settings
 
+# what every supported torch can take from numpy
+TAKEN = frozenset({"bool", "uint8", "int8", "int16", "int32", "int64"}) | {
+    f"float{bits}" for bits in (16, 32, 64)
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
@@ -22,10 +27,15 @@ class Served:
     shape: ModelShape
 
     def extent(self, inputs: Mapping[str, Array]) -> tuple[int, int]:
-        """Batch and tokens of a request; ``InputError`` when its tensors disagree on the batch."""
+        """Batch and tokens of a request; ``InputError`` when its tensors disagree on the batch, or
+        are of a kind that no model takes."""
         names = [tensor.name for tensor in self.info.inputs]
         if not inputs or not set(inputs) <= set(names):
             raise InputError(f"inputs are {sorted(inputs)}, this model takes {names}")
+        for name, array in inputs.items():
+            if array.dtype.name not in TAKEN:
+                kind = "text" if array.dtype.hasobject else array.dtype.name
+                raise InputError(f"{name} holds {kind}, allowed are {', '.join(sorted(TAKEN))}")
         batches = {name: array.shape[0] if array.ndim else 0 for name, array in inputs.items()}
         batch = next(iter(batches.values()))
         if batch < 1 or any(size != batch for size in batches.values()):

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from engine_puppet import FINGERPRINT, MODEL, READY, SHAPE
 
 from prism_edge.engine.messages import Array, Message
 from prism_edge.errors import InputError
 from prism_edge.layout import ModelShape
-from prism_edge.serve.models import Served, infos, served_models
+from prism_edge.serve.models import TAKEN, Served, infos, served_models
 from prism_edge.serve.service import TensorInfo
 from prism_edge.settings import ModelSettings, ServeSettings, single_board
 
@@ -58,6 +59,13 @@ def test_extent_is_the_batch_and_the_tokens() -> None:
     assert text_model().extent(dict(reversed(ids.items()))) == (2, 11)
 
 
+def test_every_datatype_torch_knows_is_taken() -> None:
+    for name in sorted(TAKEN):
+        array = np.zeros((1, 2), dtype=name)
+        assert served().extent({"x": array}) == (1, 8)
+        torch.from_numpy(array)
+
+
 @pytest.mark.parametrize(
     ("inputs", "said"),
     [
@@ -67,6 +75,8 @@ def test_extent_is_the_batch_and_the_tokens() -> None:
         ({"input_ids": np.zeros((1, 2)), "attention_mask": np.zeros((2, 2))}, "same batch"),
         ({"input_ids": np.zeros((0, 2))}, "at least 1"),
         ({"input_ids": np.zeros(())}, "at least 1"),
+        ({"input_ids": np.array([[b"x"]], dtype=object)}, "input_ids holds text"),
+        ({"input_ids": np.zeros((1, 2), dtype=np.uint32)}, "input_ids holds uint32"),
     ],
 )
 def test_tensors_that_disagree_are_refused_by_name(inputs: dict[str, Array], said: str) -> None:
