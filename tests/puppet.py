@@ -157,7 +157,7 @@ def perform(pipe: Connection, port: int) -> None:
     while True:
         try:
             verb, args, options = pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):  # the test is over, or has failed
             return
         try:
             pipe.send(("done", getattr(actor, verb)(*args, **options)))
