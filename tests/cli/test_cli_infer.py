@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,7 @@ def test_an_npz_is_sent_as_it_is(run: Run, daemon: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(find_spec("transformers") is None, reason="needs transformers")
 def test_a_text_goes_through_its_tokenizer(run: Run, daemon: str, tmp_path: Path) -> None:
     tokenizer = tmp_path / "tokenizer"
     tokenizer.mkdir()
