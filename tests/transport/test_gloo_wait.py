@@ -1,0 +1,52 @@
+"""A wait that GLOO itself never ends: for a message whose sender died in the middle of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from puppet import ADDRESS, PATIENCE_S, join, puppets
+
+from prism_edge.errors import PeerLostError
+from prism_edge.transport import FRAME_BYTES
+from prism_edge.transport.gloo import GlooStore
+
+pytestmark = pytest.mark.gloo
+
+SIZE = 128 << 20  # far more than sockets hold: it takes a while, even over loopback
+LONG_S = 20.0  # what GLOO would wait
+
+
+def test_leaving_the_group_ends_the_wait_for_half_a_message() -> None:
+    store = GlooStore(ADDRESS)
+    with puppets(1, store.port) as (peer,):
+        peer.settle()
+        peer.tell("join", rank=1, epoch=1, size=2)
+        group = join(store.store, store.port, rank=0, epoch=1, size=2, timeout_s=LONG_S)
+        peer.hear()
+        pending = group.begin({}, {1: SIZE})
+        arriving = group._received[1].numpy()
+        arriving[:FRAME_BYTES] = 255
+        arriving[-1] = 7
+        caught: list[BaseException] = []
+
+        def wait() -> None:
+            try:
+                pending.wait()
+            except PeerLostError as error:
+                caught.append(error)
+
+        waiting = threading.Thread(target=wait)
+        peer.tell("begin", {0: [bytes(SIZE)]}, {})
+        waiting.start()
+        while int(arriving[0]) == 255:  # until its first bytes are here
+            time.sleep(0.0005)
+        peer.kill()
+        assert int(arriving[-1]) == 7, "all of it arrived: SIZE is too small for this machine"
+        start_s = time.monotonic()
+        group.abort()
+        waiting.join(PATIENCE_S)
+        assert time.monotonic() - start_s < LONG_S / 2
+        assert "lost rank 1" in str(caught[0])
+        group.close()
