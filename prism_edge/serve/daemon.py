@@ -48,6 +48,8 @@ async def serve(settings: Settings, board: str, journal_path: Path | None) -> No
     own, limits = settings.board(board), settings.serve
     token, metrics = _token(limits.token_file), Metrics()
     host = limits.host or own.address
+    if board != settings.leader and not limits.port:
+        raise SettingsError("serve: port = 0, but a worker finds its leader by the port; name one")
     listener = listen(host, limits.port)
     argv = engine_argv(
         settings.models,

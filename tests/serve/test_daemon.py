@@ -425,6 +425,11 @@ def test_an_unknown_board_is_named_with_the_nearest(small: Path, tmp_path: Path)
     assert "'aa'; did you mean 'a'?" in said
 
 
+def test_a_worker_needs_to_know_its_leaders_port(small: Path, tmp_path: Path) -> None:
+    path = cluster_toml(tmp_path / "c.toml", models={"net": small}, port=0)
+    assert "port = 0" in refusal("--cluster", str(path), "--board", "b", code=2)
+
+
 def test_no_model_is_misuse(tmp_path: Path) -> None:
     assert "--model NAME=DIR" in refusal("--port", "0", code=2)
 
