@@ -383,6 +383,19 @@ def test_the_example_shows_the_defaults_of_the_daemon() -> None:
     assert found.link.pace_file is None
 
 
+def test_the_serving_guide_lists_every_setting_of_the_daemon_with_its_default() -> None:
+    guide = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
+    for section, kind in (("serve", ServeSettings), ("policy", PolicySettings)):
+        for field in dataclasses.fields(kind):
+            row = next(
+                (line for line in guide.splitlines() if f"`[{section}] {field.name}`" in line), ""
+            )
+            assert row, field.name
+            if field.default not in ("", None):
+                shown = f"{field.default:g}" if type(field.default) is float else field.default
+                assert f"| {str(shown).lower()} |" in row.replace("`", ""), field.name
+
+
 # -- where it must run -------------------------------------------------------------------------
 
 
