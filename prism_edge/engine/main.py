@@ -241,7 +241,8 @@ def main() -> None:
     arguments = parser.parse_args()
     # an engine without its driver would keep a core and a port: the kernel ends it with its parent
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the driver's to handle
+    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal's or a service manager's, to the
+        signal.signal(number, signal.SIG_IGN)  # whole group: it is the driver's to handle
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     orders, output = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not end up between messages
