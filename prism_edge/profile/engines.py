@@ -161,6 +161,8 @@ class Engines:
                     f"board {', '.join(late)}: its engine is not {kind} after {timeout_s:g} s"
                 ) from None
             name = self.hosts[rank].name
+            if message.fields.get("epoch", self._epoch) != self._epoch:
+                continue  # a late word on a group that is no more
             if message.kind == kind:
                 said[rank] = message
             elif message.kind == "failed":

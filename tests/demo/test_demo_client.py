@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from prism_edge.demo.client import answers, digits, photographs
 from prism_edge.errors import ServiceError
@@ -50,6 +51,7 @@ def test_a_refusal_is_a_line_too_and_the_next_request_goes_on():
 
 
 def test_photographs_are_real_and_differ():
+    pytest.importorskip("sklearn")
     images = photographs(4)
     assert images.shape == (4, 3, 224, 224)
     assert images.dtype == np.uint8
@@ -59,6 +61,7 @@ def test_photographs_are_real_and_differ():
 
 
 def test_digits_are_the_test_split_of_the_example():
+    pytest.importorskip("sklearn")
     images, labels = digits(EXAMPLES)
     assert images.shape == (360, 3, 32, 32)
     assert images.dtype == np.uint8
