@@ -264,7 +264,5 @@ def _gather(layout: Layout, batch: int, rows: Tensor | None, group: Transport) -
     count = {rank: 1 if layout.shape.needs == "last" else layout.own[rank] for rank in others}
     payloads = group.begin({}, {rank: batch * count[rank] * width * 4 for rank in others}).wait()
     parts = [] if rows is None else [rows]
-    parts += [
-        payloads[rank].view(torch.float32).view(batch, count[rank], width) for rank in others
-    ]
+    parts += [payloads[rank].view(torch.float32).view(batch, count[rank], width) for rank in others]
     return torch.cat([part.float() for part in parts], dim=1)
