@@ -5,16 +5,14 @@ Letters: B batch, N tokens, D width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding
 
 from prism_edge.errors import ModelError
 from prism_edge.families.checkpoint import Checkpoint
-from prism_edge.families.model import Model, Tensors, TensorSpec, activation
-from prism_edge.families.text import check_text, pack_text, unpack
+from prism_edge.families.model import Tensors, TensorSpec, activation
+from prism_edge.families.text import TextModel, unpack
 from prism_edge.layout import ModelShape, Needs
 from prism_edge.tensors.block import Affine, Block, Norm
 
@@ -28,7 +26,7 @@ ARCHITECTURES = (
 )
 
 
-class Bert(Model):
+class Bert(TextModel):
     """A BERT; token ids travel, and padding where there is any."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -50,6 +48,8 @@ class Bert(Model):
         self._transform: tuple[Affine, Norm] | None = None
         needs, fixed, per_token = self._read_head(checkpoint, width, eps)
         self._activation = activation(get("hidden_act"))
+        self._vocabulary = self._word.shape[0]
+        self._optional = {"attention_mask": 2, "token_type_ids": self._kind.shape[0]}
         self.inputs = (
             TensorSpec("input_ids", "INT64", (-1, -1)),
             TensorSpec("attention_mask", "INT64", (-1, -1)),
@@ -113,20 +113,6 @@ class Bert(Model):
         else:
             self.outputs = (TensorSpec("logits", "FP32", (-1, -1, labels)),)
         return "all", 0, labels
-
-    def prepare(self, inputs: Mapping[str, Tensor]) -> Tensors:
-        optional = {"attention_mask": 2, "token_type_ids": self._kind.shape[0]}
-        checked = check_text(inputs, self._word.shape[0], self.shape.tokens, optional)
-        return pack_text(checked, self._word.shape[0])
-
-    def part(self, prepared: Tensors, start: int, stop: int) -> Tensors:
-        return prepared
-
-    def tokens(self, prepared: Tensors) -> int:
-        return prepared["input_ids"].shape[1]
-
-    def real(self, prepared: Tensors) -> Tensor | None:
-        return prepared.get("attention_mask")
 
     def embed(self, part: Tensors, start: int, stop: int) -> Tensor:
         ids = unpack(part["input_ids"])[:, start:stop]

@@ -5,15 +5,13 @@ Letters: B batch, N tokens, D width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from torch import Tensor
 from torch.nn.functional import embedding
 
 from prism_edge.errors import ModelError
 from prism_edge.families.checkpoint import Checkpoint
-from prism_edge.families.model import Model, Tensors, TensorSpec, activation
-from prism_edge.families.text import check_text, pack_text, unpack
+from prism_edge.families.model import Tensors, TensorSpec, activation
+from prism_edge.families.text import TextModel, unpack
 from prism_edge.layout import ModelShape
 from prism_edge.tensors.block import Affine, Block, Norm
 
@@ -21,7 +19,7 @@ PREFIX = "transformer."
 ARCHITECTURES = ("GPT2Model", "GPT2LMHeadModel")
 
 
-class Gpt2(Model):
+class Gpt2(TextModel):
     """A GPT-2; every rank hears earlier tokens only, as the causal mask demands."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -41,6 +39,8 @@ class Gpt2(Model):
         vocabulary = self._word.shape[0]
         name, last = ("logits", vocabulary) if self._head else ("last_hidden_state", width)
         self.outputs = (TensorSpec(name, "FP32", (-1, -1, last)),)
+        self._vocabulary = self._word.shape[0]
+        self._optional = {"attention_mask": 2, "position_ids": self._position.shape[0]}
         self.inputs = (
             TensorSpec("input_ids", "INT64", (-1, -1)),
             TensorSpec("attention_mask", "INT64", (-1, -1)),
@@ -61,20 +61,6 @@ class Gpt2(Model):
             output_fixed=0,
             output_per_token=last,
         )
-
-    def prepare(self, inputs: Mapping[str, Tensor]) -> Tensors:
-        optional = {"attention_mask": 2, "position_ids": self.shape.tokens}
-        checked = check_text(inputs, self._word.shape[0], self.shape.tokens, optional)
-        return pack_text(checked, self._word.shape[0])
-
-    def part(self, prepared: Tensors, start: int, stop: int) -> Tensors:
-        return prepared
-
-    def tokens(self, prepared: Tensors) -> int:
-        return prepared["input_ids"].shape[1]
-
-    def real(self, prepared: Tensors) -> Tensor | None:
-        return prepared.get("attention_mask")
 
     def embed(self, part: Tensors, start: int, stop: int) -> Tensor:
         x = embedding(unpack(part["input_ids"])[:, start:stop], self._word)

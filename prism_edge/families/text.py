@@ -11,8 +11,32 @@ import torch
 from torch import Tensor
 
 from prism_edge.errors import InputError
+from prism_edge.families.model import Model, Tensors
 
 SHORT = 1 << 16  # vocabularies up to here travel as 16-bit ids
+
+
+class TextModel(Model):
+    """What families of text share: every rank gets all ids, so it can embed and count any token.
+
+    ``_vocabulary``: ids; ``_optional``: inputs beside input_ids, with the size of their range.
+    """
+
+    _vocabulary: int
+    _optional: Mapping[str, int]
+
+    def prepare(self, inputs: Mapping[str, Tensor]) -> Tensors:
+        checked = check_text(inputs, self._vocabulary, self.shape.tokens, self._optional)
+        return pack_text(checked, self._vocabulary)
+
+    def part(self, prepared: Tensors, start: int, stop: int) -> Tensors:
+        return prepared
+
+    def tokens(self, prepared: Tensors) -> int:
+        return prepared["input_ids"].shape[1]
+
+    def real(self, prepared: Tensors) -> Tensor | None:
+        return prepared.get("attention_mask")
 
 
 def check_text(
