@@ -169,7 +169,7 @@ def test_a_group_its_engine_fell_out_of_is_reported_and_not_entered_again(
             count = len(leader.heard)
             await until(lambda: len(leader.heard) > count + 2)
             assert leader.last["seat"] is None
-            assert kinds(tmp_path) == ["join"]
+            await until(lambda: kinds(tmp_path) == ["join"])
             (tmp_path / "clumsy").unlink()
             leader.offer(2)
             await until(lambda: leader.last.get("seat") == 2)
@@ -204,7 +204,7 @@ def test_a_leader_that_answers_nothing_useful_has_closed_the_epoch(
             await until(lambda: leader.last.get("seat") == 1)
             leader.status = status
             await until(lambda: worker.status()["epoch"] is None)
-            assert kinds(tmp_path) == ["join", "leave"]
+            await until(lambda: kinds(tmp_path) == ["join", "leave"])
             leader.status = 200
             leader.offer(2)
             await until(lambda: leader.last.get("seat") == 2)
