@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -119,3 +120,7 @@ def summary(left_out: dict[str, str], deselected: dict[str, int]) -> list[str]:
         names = " ".join(sorted(left_out))
         lines.append(f"not run: {len(left_out)} test files that need {packages}: {names}")
     return lines
+
+
+# A run in the background (nohup, some CI) ignores SIGINT, and so would every child it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
