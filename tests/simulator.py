@@ -1,72 +1,168 @@
 """One process that computes what P ranks compute, written from the formula and not from the code.
 
-Columns are all tokens, then the means of all segments; a row sees the tokens of its own partition
-and the means of the others::
+Columns are all rows of all partitions, then everything announced; a row sees the rows of its own
+partition and what the other partitions announced::
 
     score = q.k * scale + log count + (-inf where not seen)
 
-Letters: B batch, N tokens, S segments of all ranks, D width, H heads. Nothing of the package's
-attention, masks, means or layouts is used; a net's blocks are read for their weights only.
+Letters: B batch, N tokens, T rows (N, more with replicated leading tokens), S announced columns,
+D width, G groups, K codes. Nothing of the package's attention, masks, means, codebooks or layouts
+is used; a net's blocks are read for their weights only.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from prism_edge.tensors.block import Affine, Block, Norm
 
+Segments = Sequence[Sequence[int]]  # per partition, by position, the sizes of its segments
+Wire = Callable[[Tensor, int], Tensor]  # announced [B,S,D] and their block -> what arrives [B,S,D]
+
 
 def simulate(
     blocks: Sequence[Block],
     x: Tensor,
-    segments: Sequence[Sequence[int]],
+    segments: Segments,
     *,
     causal: bool = False,
     real: Tensor | None = None,
-    wire: torch.dtype = torch.float64,
+    tap: str = "after",
+    wire: Wire | None = None,
+    at: Mapping[int, Segments | None] | None = None,
+    replicas: int = 0,
     own_means_visible: bool = False,
     drop_counts: bool = False,
     average_padding: bool = False,
 ) -> Tensor:
     """All rows of the last block, in fp64.  [B,N,D] -> [B,N,D]
 
-    ``segments``: per rank the sizes of its segments, which say also what it owns. The last three
-    switch a mistake on, so that a test can see how large it would be.
+    ``segments`` say also what a partition owns. ``at``: blocks before which other segments are
+    announced, or none (then what was heard last stays in force). The ``replicas`` leading tokens
+    belong to every partition, are never announced, and are pooled in the end. The last three switch
+    a mistake on, so that a test can see how large it would be.
     """
-    x = x.double()
-    batch, tokens, _ = x.shape
-    weight = torch.ones(batch, tokens).double() if real is None else real.double()
-    owner = [rank for rank, sizes in enumerate(segments) for _ in range(sum(sizes))]
-    spans, mean_owner, start = [], [], 0
-    for rank, sizes in enumerate(segments):
+    weight = torch.ones(x.shape[:2]).double() if real is None else real.double()
+    position, part = rows_of(segments, replicas)
+    rows, weight = x.double()[:, position], weight[:, position]
+    columns: Columns | None = None
+    for index, block in enumerate(blocks):
+        h = norm(block.norm1, rows) if block.pre_norm else rows
+        sizes = (at or {}).get(index, segments)
+        if sizes is not None:
+            told = rows if tap == "before" else h
+            columns = announced(told, weight, sizes, replicas, average=average_padding)
+            if wire is not None:
+                columns.x = wire(columns.x, index)
+        assert columns is not None, "nothing was ever announced"
+        heard = columns.x
+        if tap == "before" and block.pre_norm:
+            heard = norm(block.norm1, heard)
+        counts = columns.count.clamp(max=1) if drop_counts else columns.count
+        seen_own = part[:, None] == part
+        seen_heard = (part[:, None] != columns.part) | own_means_visible
+        if causal:
+            seen_own = seen_own & (position <= position[:, None])
+            seen_heard = seen_heard & (columns.last <= position[:, None])
+        attended = attend(
+            block,
+            h,
+            torch.cat([h, heard], dim=1),
+            torch.cat([weight, counts], dim=1),
+            torch.cat([seen_own, seen_heard], dim=1),
+        )
+        rows = rest_of_block(block, rows, attended)
+    return pooled(rows, position, x.shape[1])
+
+
+def rows_of(segments: Segments, replicas: int) -> tuple[Tensor, Tensor]:
+    """Position and partition of every row, replicas first in each partition.  -> [T], [T]"""
+    position: list[int] = []
+    part: list[int] = []
+    start = replicas
+    for index, sizes in enumerate(segments):
+        own = [*range(replicas), *range(start, start + sum(sizes))]
+        position += own
+        part += [index] * len(own)
+        start += sum(sizes)
+    return torch.tensor(position), torch.tensor(part)
+
+
+def pooled(rows: Tensor, position: Tensor, tokens: int) -> Tensor:
+    """The mean of the rows of each position.  [B,T,D], [T] -> [B,N,D]"""
+    return torch.stack([rows[:, position == i].mean(dim=1) for i in range(tokens)], dim=1)
+
+
+@dataclass
+class Columns:
+    """What all partitions announced: ``x`` [B,S,D], ``count`` [B,S], ``last`` [S], ``part`` [S]."""
+
+    x: Tensor
+    count: Tensor
+    last: Tensor
+    part: Tensor
+
+
+def announced(
+    rows: Tensor, weight: Tensor, segments: Segments, replicas: int, *, average: bool
+) -> Columns:
+    """The mean of every segment over its real tokens, and how many those are."""
+    means, counts, last, part = [], [], [], []
+    row, position = 0, replicas
+    for index, sizes in enumerate(segments):
+        row += replicas
         for size in sizes:
-            spans.append((start, start + size))
-            mean_owner.append(rank)
-            start += size
-    assert start == tokens
-    counts = torch.stack([weight[:, a:b].sum(dim=1) for a, b in spans], dim=1)
-    counts = counts.clamp(max=1) if drop_counts else counts
-    count = torch.cat([weight, counts], dim=1)
-    seen = torch.zeros(tokens, tokens + len(spans), dtype=torch.bool)
-    for i in range(tokens):
-        for j in range(tokens):
-            seen[i, j] = owner[i] == owner[j] and (not causal or j <= i)
-        for s, (_, stop) in enumerate(spans):
-            heard = mean_owner[s] != owner[i] or own_means_visible
-            seen[i, tokens + s] = heard and (not causal or stop - 1 <= i)
-    for block in blocks:
-        h = norm(block.norm1, x) if block.pre_norm else x
-        means = []
-        for a, b in spans:
-            w = (torch.ones_like(weight) if average_padding else weight)[:, a:b, None]
-            means.append((h[:, a:b] * w).sum(dim=1) / w.sum(dim=1).clamp(min=1))
-        columns = torch.cat([h, torch.stack(means, dim=1).to(wire).double()], dim=1)
-        x = rest_of_block(block, x, attend(block, h, columns, count, seen))
-    return x
+            w = weight[:, row : row + size]
+            share = torch.ones_like(w) if average else w
+            total = (rows[:, row : row + size] * share[..., None]).sum(dim=1)
+            means.append(total / share.sum(dim=1, keepdim=True).clamp(min=1))
+            counts.append(w.sum(dim=1))
+            row, position = row + size, position + size
+            last.append(position - 1)
+            part.append(index)
+    return Columns(
+        torch.stack(means, dim=1),
+        torch.stack(counts, dim=1),
+        torch.tensor(last),
+        torch.tensor(part),
+    )
+
+
+# what the wire makes of announced values
+
+
+def cast(dtype: torch.dtype) -> Wire:
+    """Values travel as ``dtype``."""
+    return lambda x, _: x.to(dtype).double()
+
+
+def int8(x: Tensor, _: int) -> Tensor:
+    """Values travel as whole multiples of a 127th of the largest of their row.  [B,S,D]"""
+    x = x.float()
+    scale = x.abs().amax(dim=-1, keepdim=True) / 127
+    return (torch.where(scale > 0, x / scale, 0.0).round() * scale).double()
+
+
+def nearest(codebooks: Tensor) -> Wire:
+    """Each group of a token travels as the nearest of its block's codes.  [blocks,G,K,D/G]"""
+
+    def quantise(x: Tensor, block: int) -> Tensor:
+        table = codebooks[block].double()  # [G,K,D/G]
+        groups = x.unflatten(-1, (table.shape[0], table.shape[2]))  # [B,S,G,D/G]
+        distance = (groups[..., None, :] - table).pow(2).sum(dim=-1)  # [B,S,G,K]
+        chosen = distance.argmin(dim=-1)
+        codes = [table[g][chosen[..., g]] for g in range(table.shape[0])]
+        return torch.cat(codes, dim=-1)
+
+    return quantise
+
+
+# the block
 
 
 def plain(

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import Net, error, noise, over_loopback, padding, rows, run_layout
-from simulator import plain, simulate
+from simulator import cast, plain, simulate
 from torch import Tensor
 from torch.nn.functional import layer_norm, linear, scaled_dot_product_attention
 
@@ -282,7 +282,7 @@ def test_values_travel_rounded_to_fp16(causal: bool) -> None:
     layout = layout_of(net, [19, 18], [4, 4], dtype="fp16")
     found = run_layout(net, layout, x)
     options = {"causal": causal}
-    rounded = simulate(net.blocks, x, layout.segments, wire=torch.float16, **options)
+    rounded = simulate(net.blocks, x, layout.segments, wire=cast(torch.float16), **options)
     unrounded = simulate(net.blocks, x, layout.segments, **options)
     assert error(found, rounded) < 2e-2
     assert error(found, unrounded) > 3 * error(found, rounded)
