@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -120,6 +121,18 @@ def summary(left_out: dict[str, str], deselected: dict[str, int]) -> list[str]:
         names = " ".join(sorted(left_out))
         lines.append(f"not run: {len(left_out)} test files that need {packages}: {names}")
     return lines
+
+
+@pytest.fixture(scope="session")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where ``reference_generation.py`` has written what Hugging Face generates."""
+    root = tmp_path_factory.mktemp("generated")
+    script = Path(__file__).parent / "reference_generation.py"
+    command = [sys.executable, str(script), str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    if done.returncode:
+        pytest.fail(f"{script.name} failed:\n{done.stderr[-3000:]}")
+    return root
 
 
 # A run in the background (nohup, some CI) ignores SIGINT, and so would every child it starts.
