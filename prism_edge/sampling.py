@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from prism_edge.errors import InputError
 
@@ -36,7 +38,19 @@ class Sampling:
         seed = _whole(self.seed, 0) and self.seed < 1 << 63
         _check("seed", self.seed, seed, "a whole number from 0 to 2^63 - 1")
         ids = isinstance(self.stop, tuple) and all(_whole(token, 0) for token in self.stop)
-        _check("stop", self.stop, ids, "a tuple of token ids")
+        _check("stop", self.stop, ids, "any number of token ids")
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Sampling:
+        """From JSON values. Raises ``InputError`` also for a name there is not, or none given."""
+        known = tuple(cls.__dataclass_fields__)
+        for name in fields:
+            if name not in known:
+                raise InputError(f"{name} is no option of a generation ({', '.join(known)})")
+        if "max_new_tokens" not in fields:
+            raise InputError("max_new_tokens is missing: how many tokens at most?")
+        stop = fields.get("stop", ())
+        return cls(**{**fields, "stop": tuple(stop) if isinstance(stop, list) else stop})
 
     @property
     def greedy(self) -> bool:

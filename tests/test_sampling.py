@@ -59,11 +59,22 @@ def test_the_ends_of_every_range_are_allowed(allowed: dict[str, object]) -> None
         ("seed", -1, "a whole number from 0 to 2"),
         ("seed", 2**63, "a whole number from 0 to 2"),
         ("seed", None, "a whole number from 0 to 2"),
-        ("stop", (3, -1), "a tuple of token ids"),
-        ("stop", [3], "a tuple of token ids"),
-        ("stop", 3, "a tuple of token ids"),
+        ("stop", (3, -1), "any number of token ids"),
+        ("stop", [3], "any number of token ids"),
+        ("stop", 3, "any number of token ids"),
     ],
 )
 def test_what_is_not_allowed_is_named(field: str, value: object, allowed: str) -> None:
     with pytest.raises(InputError, match=rf"^{field} is .*, allowed is {allowed}"):
         Sampling(**{"max_new_tokens": 3, field: value})
+
+
+def test_it_is_read_from_json_values() -> None:
+    fields = {"max_new_tokens": 4, "temperature": 0.5, "stop": [3, 5]}
+    assert Sampling.of(fields) == Sampling(max_new_tokens=4, temperature=0.5, stop=(3, 5))
+    with pytest.raises(InputError, match=r"^topk is no option of a generation .*top_k"):
+        Sampling.of({"max_new_tokens": 4, "topk": 3})
+    with pytest.raises(InputError, match=r"^max_new_tokens is missing"):
+        Sampling.of({"stop": [3]})
+    with pytest.raises(InputError, match=r"^stop is 7, allowed is any number of token ids"):
+        Sampling.of({"max_new_tokens": 4, "stop": 7})

@@ -7,7 +7,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -65,7 +65,7 @@ class EngineClient:
         self.process = process
         self._event = event
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, Future[Message]] = {}
+        self._waiting: dict[int, tuple[Future[Message], Callable[[Message], None] | None]] = {}
         self._lock = threading.Lock()
         self._gone = False
         self._orders: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
@@ -85,10 +85,35 @@ class EngineClient:
         self, kind: str, arrays: Mapping[str, Array] | None = None, **fields: Any
     ) -> Future[Message]:
         """The answer to an order; it fails with a ``PrismError`` or ``EngineGoneError``."""
+        return self._ask(kind, arrays, fields, None)
+
+    def stream(
+        self, kind: str, arrays: Mapping[str, Array] | None = None, **fields: Any
+    ) -> Iterator[Message]:
+        """Every message that answers an order, as it comes: ``token`` ones and then its answer.
+        The order is given at once; iterating raises what ``ask`` fails with."""
+        parts: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        future = self._ask(kind, arrays, fields, parts.put)
+        future.add_done_callback(lambda _: parts.put(None))
+
+        def messages() -> Iterator[Message]:
+            while (part := parts.get()) is not None:
+                yield part
+            yield future.result()
+
+        return messages()
+
+    def _ask(
+        self,
+        kind: str,
+        arrays: Mapping[str, Array] | None,
+        fields: Mapping[str, Any],
+        part: Callable[[Message], None] | None,
+    ) -> Future[Message]:
         number = next(self._numbers)
         future: Future[Message] = Future()
         with self._lock:
-            self._waiting[number] = future
+            self._waiting[number] = future, part
         try:
             self.send(kind, arrays, id=number, **fields)
         except EngineGoneError as error:
@@ -144,7 +169,7 @@ class EngineClient:
         with self._lock:
             self._gone = True
             waiting, self._waiting = self._waiting, {}
-        for future in waiting.values():
+        for future, _ in waiting.values():
             if not future.done():
                 future.set_exception(EngineGoneError(f"the engine ended with code {code}"))
 
@@ -154,10 +179,15 @@ class EngineClient:
             self._event(message)
             return
         with self._lock:
-            future = self._waiting.pop(number, None)
+            future, part = self._waiting.get(number, (None, None))
+            if message.kind != "token":
+                self._waiting.pop(number, None)
         if future is None or future.done():
             return
-        if message.kind == "error":
+        if message.kind == "token":
+            if part is not None:
+                part(message)
+        elif message.kind == "error":
             kind = KINDS.get(message.fields["error"], ClusterError)
             future.set_exception(kind(message.fields["message"]))
         else:

@@ -155,6 +155,43 @@ def test_orders_to_an_engine_that_is_gone_fail_without_waiting(
         driver.client.ask("run").result(0)
 
 
+COUNT = """
+say("ready", models=[])
+while (order := read_message(orders)) is not None and order.kind != "stop":
+    f = order.fields
+    for number in range(f["to"]): say("token", id=f["id"], ids=[number])
+    if f["then"] == "die": sys.exit(7)
+    say(f["then"], id=f["id"], error="InputError", message="because")
+"""
+
+
+def test_a_streamed_answer_comes_in_parts_and_then_as_a_whole(
+    drive: Callable[[str], Driver],
+) -> None:
+    driver = drive(COUNT)
+    first, second = (driver.client.stream("count", to=to, then="result") for to in (3, 0))
+    whole = driver.client.ask("count", to=2, then="result")  # the parts are not asked for
+    assert whole.result(LIMIT_S).kind == "result"
+    assert [(m.kind, m.fields.get("ids")) for m in first] == [
+        ("token", [0]),
+        ("token", [1]),
+        ("token", [2]),
+        ("result", None),
+    ]
+    assert [message.kind for message in second] == ["result"]
+    assert [event.kind for event in driver.events] == ["ready"]
+
+
+@pytest.mark.parametrize(("then", "error"), [("error", InputError), ("die", EngineGoneError)])
+def test_a_streamed_answer_that_fails_fails_after_its_parts(
+    drive: Callable[[str], Driver], then: str, error: type[PrismError]
+) -> None:
+    messages = drive(COUNT).client.stream("count", to=1, then=then)
+    assert next(messages).fields["ids"] == [0]
+    with pytest.raises(error):
+        next(messages)
+
+
 @pytest.mark.parametrize(
     "garbage",
     [
