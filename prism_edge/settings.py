@@ -6,14 +6,14 @@ Paths in it are relative to the file. ``deploy/cluster.example.toml`` is complet
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import math
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 from prism_edge.errors import SettingsError
+from prism_edge.sections import at_least, known_keys, listed, nearest, one_of, read_section, typed
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -23,12 +23,14 @@ else:
 Kind = Literal["boards", "lab", "paced"]
 Power = Literal["sensor", "modelled", "none"]
 Objective = Literal["latency", "energy", "edp"]
-T = TypeVar("T")
+ComputeDtype = Literal["fp32", "fp16", "bf16"]
+DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoardSettings:
-    """One board: its name, the address others reach it at, where its power figures come from."""
+    """One board: its name, the address others reach it at, where its power figures come from, and
+    what its engine computes on (``cpu``, ``cuda`` or ``cuda:1``)."""
 
     name: str
     address: str
@@ -36,19 +38,24 @@ class BoardSettings:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        _one_of("boards", "power", self.power, get_args(Power))
+        one_of("boards", "power", self.power, get_args(Power))
         if not self.name or not self.address:
             raise SettingsError("boards: name and address must not be empty")
+        if not DEVICE.fullmatch(self.device):
+            raise SettingsError(f"boards: device = {self.device!r}, allowed is cpu, cuda or cuda:N")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSettings:
-    """A model served under ``name`` from the Hugging Face directory ``path``."""
+    """A model served under ``name`` from the Hugging Face directory ``path``; every board computes
+    it in ``dtype``."""
 
     name: str
     path: Path
+    dtype: ComputeDtype = "fp32"
 
     def __post_init__(self) -> None:
+        one_of("models", "dtype", self.dtype, get_args(ComputeDtype))
         if not self.name:
             raise SettingsError("models: name = '', a model needs a name")
 
@@ -69,10 +76,10 @@ class ServeSettings:
 
     def __post_init__(self) -> None:
         for name in ("max_batch", "queue", "max_body_bytes"):
-            _at_least("serve", name, getattr(self, name), 1)
-        _at_least("serve", "max_delay_s", self.max_delay_s, 0)
-        _at_least("serve", "timeout_s", self.timeout_s, 0.001)
-        _at_least("serve", "exchange_timeout_s", self.exchange_timeout_s, 0.1)
+            at_least("serve", name, getattr(self, name), 1)
+        at_least("serve", "max_delay_s", self.max_delay_s, 0)
+        at_least("serve", "timeout_s", self.timeout_s, 0.001)
+        at_least("serve", "exchange_timeout_s", self.exchange_timeout_s, 0.1)
         if not 0 <= self.port <= 65535:
             raise SettingsError(f"serve: port = {self.port}, allowed is 0 to 65535")
 
@@ -86,8 +93,8 @@ class PolicySettings:
     hysteresis: float = 0.05
 
     def __post_init__(self) -> None:
-        _one_of("policy", "objective", self.objective, get_args(Objective))
-        _at_least("policy", "hysteresis", self.hysteresis, 0)
+        one_of("policy", "objective", self.objective, get_args(Objective))
+        at_least("policy", "hysteresis", self.hysteresis, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +106,7 @@ class LinkSettings:
 
     def __post_init__(self) -> None:
         if self.rate_bps is not None:
-            _at_least("link", "rate_bps", self.rate_bps, 1)
+            at_least("link", "rate_bps", self.rate_bps, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +124,7 @@ class Settings:
     link: LinkSettings = field(default_factory=LinkSettings)
 
     def __post_init__(self) -> None:
-        _one_of("cluster", "kind", self.kind, get_args(Kind))
+        one_of("cluster", "kind", self.kind, get_args(Kind))
         if not self.name:
             raise SettingsError("cluster: name = '', a cluster needs a name")
         for what, key, values in (
@@ -130,7 +137,7 @@ class Settings:
                 raise SettingsError(f"{what}: {key} = {twice[0]!r} is used twice")
         if not 1 <= len(self.boards) <= 8:
             raise SettingsError(f"boards: {len(self.boards)} listed, allowed is 1 to 8")
-        _one_of("cluster", "leader", self.leader, tuple(board.name for board in self.boards))
+        one_of("cluster", "leader", self.leader, tuple(board.name for board in self.boards))
 
     def board(self, name: str) -> BoardSettings:
         """The board called ``name``; ``SettingsError`` lists the known ones."""
@@ -138,7 +145,7 @@ class Settings:
             if board.name == name:
                 return board
         known = tuple(board.name for board in self.boards)
-        raise SettingsError(f"no board is called {name!r}{_nearest(name, known)}")
+        raise SettingsError(f"no board is called {name!r}{nearest(name, known)}")
 
     def model(self, name: str) -> ModelSettings:
         """The model called ``name``; ``SettingsError`` lists the known ones."""
@@ -146,7 +153,7 @@ class Settings:
             if model.name == name:
                 return model
         known = tuple(model.name for model in self.models)
-        raise SettingsError(f"no model is called {name!r}{_nearest(name, known)}")
+        raise SettingsError(f"no model is called {name!r}{nearest(name, known)}")
 
     @property
     def ranked(self) -> tuple[BoardSettings, ...]:
@@ -203,92 +210,28 @@ def read_settings(path: Path) -> Settings:
 
 def _settings(data: dict[str, Any], base: Path) -> Settings:
     sections = ("cluster", "boards", "models", "serve", "policy", "link")
-    _known_keys("the file", data, sections)
+    known_keys("the file", data, sections)
     cluster = data.get("cluster")
     if not isinstance(cluster, dict):
         raise SettingsError("the section [cluster] is missing; it needs name and leader")
-    _known_keys("cluster", cluster, ("name", "kind", "leader", "profiles"))
-    boards = tuple(_read(BoardSettings, "boards", item, base) for item in _list(data, "boards"))
+    known_keys("cluster", cluster, ("name", "kind", "leader", "profiles"))
+    boards = tuple(
+        read_section(BoardSettings, "boards", item, base) for item in listed(data, "boards")
+    )
     if not boards:
         raise SettingsError("no [[boards]] are listed; each needs name and address")
-    name = _typed("cluster", "name", cluster.get("name", "cluster"), str)
+    name = typed("cluster", "name", cluster.get("name", "cluster"), str)
     return Settings(
         name=name,
-        kind=_typed("cluster", "kind", cluster.get("kind", "boards"), str),
-        leader=_typed("cluster", "leader", cluster.get("leader", boards[0].name), str),
+        kind=typed("cluster", "kind", cluster.get("kind", "boards"), str),
+        leader=typed("cluster", "leader", cluster.get("leader", boards[0].name), str),
         profiles=base
-        / _typed("cluster", "profiles", cluster.get("profiles", f"profiles/{name}"), str),
+        / typed("cluster", "profiles", cluster.get("profiles", f"profiles/{name}"), str),
         boards=boards,
-        models=tuple(_read(ModelSettings, "models", item, base) for item in _list(data, "models")),
-        serve=_read(ServeSettings, "serve", data.get("serve", {}), base),
-        policy=_read(PolicySettings, "policy", data.get("policy", {}), base),
-        link=_read(LinkSettings, "link", data.get("link", {}), base),
+        models=tuple(
+            read_section(ModelSettings, "models", item, base) for item in listed(data, "models")
+        ),
+        serve=read_section(ServeSettings, "serve", data.get("serve", {}), base),
+        policy=read_section(PolicySettings, "policy", data.get("policy", {}), base),
+        link=read_section(LinkSettings, "link", data.get("link", {}), base),
     )
-
-
-def _read(kind: type[T], section: str, data: object, base: Path) -> T:
-    """A settings dataclass from its table, with keys and types checked."""
-    if not isinstance(data, dict):
-        raise SettingsError(f"{section}: expected a table, found {data!r}")
-    fields = {item.name: item for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    _known_keys(section, data, tuple(fields))
-    values: dict[str, Any] = {}
-    for key, item in fields.items():
-        if key not in data:
-            if item.default is dataclasses.MISSING:
-                raise SettingsError(f"{section}: {key} is missing")
-            continue
-        declared = str(item.type)
-        if "Path" in declared:
-            text = _typed(section, key, data[key], str)
-            if not text and "None" not in declared:
-                raise SettingsError(f"{section}: {key} = '', expected a path")
-            values[key] = base / Path(text).expanduser() if text else None
-        elif "float" in declared:
-            values[key] = float(_typed(section, key, data[key], int, float))
-        elif declared == "int":
-            values[key] = _typed(section, key, data[key], int)
-        elif declared == "bool":
-            values[key] = _typed(section, key, data[key], bool)
-        else:
-            values[key] = _typed(section, key, data[key], str)
-    return kind(**values)
-
-
-def _typed(section: str, key: str, value: Any, *kinds: type) -> Any:
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        names = " or ".join(
-            {"str": "text", "int": "a whole number"}.get(k.__name__, k.__name__) for k in kinds
-        )
-        raise SettingsError(f"{section}: {key} = {value!r}, expected {names}")
-    return value
-
-
-def _list(data: dict[str, Any], section: str) -> list[Any]:
-    value = data.get(section, [])
-    if not isinstance(value, list):
-        raise SettingsError(f"{section}: write [[{section}]] for each one, not [{section}]")
-    return value
-
-
-def _known_keys(section: str, data: dict[str, Any], known: tuple[str, ...]) -> None:
-    for key in data:
-        if key not in known:
-            raise SettingsError(f"{section}: unknown key {key!r}{_nearest(key, known)}")
-
-
-def _nearest(name: str, known: tuple[str, ...]) -> str:
-    """What may have been meant, as the end of a message."""
-    near = difflib.get_close_matches(name, known, n=1)
-    listed = f" (known: {', '.join(known) or 'none'})"
-    return f"; did you mean {near[0]!r}?{listed}" if near else listed
-
-
-def _one_of(section: str, key: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise SettingsError(f"{section}: {key} = {value!r}, allowed is {', '.join(allowed)}")
-
-
-def _at_least(section: str, key: str, value: float, low: float) -> None:
-    if not low <= value < math.inf:
-        raise SettingsError(f"{section}: {key} = {value}, allowed is {low} or more")

@@ -25,6 +25,7 @@ LAYERS: dict[str, int] = {
     "layout": 0,
     "plan": 0,
     "sampling": 0,
+    "sections": 0,
     "settings": 0,
     "spans": 0,
     "tables": 1,
@@ -49,8 +50,8 @@ LAYERS: dict[str, int] = {
 }
 # What boards without torch, the agent and the command line import, directly or not, even lazily.
 TORCH_FREE = frozenset(
-    {"errors", "layout", "plan", "sampling", "settings", "spans", "tables", "cluster"}
-    | {"energy", "schedule", "report", "serve"}
+    {"errors", "layout", "plan", "sampling", "sections", "settings", "spans"}
+    | {"tables", "cluster", "energy", "schedule", "report", "serve"}
 )
 TORCH = frozenset({"torch", "transformers"})
 HEAVY = frozenset({"torch", "transformers", "pandas", "fastapi", "matplotlib", "sklearn"})

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from prism_edge import sections
 from prism_edge import settings as module
 from prism_edge.errors import SettingsError
 from prism_edge.settings import (
@@ -90,6 +91,7 @@ def test_every_value_of_a_full_file_arrives(tmp_path: Path) -> None:
     [[models]]
     name = "m"
     path = "models/m"
+    dtype = "bf16"
     [serve]
     host = "0.0.0.0"
     port = 0
@@ -117,7 +119,7 @@ def test_every_value_of_a_full_file_arrives(tmp_path: Path) -> None:
             BoardSettings(name="a", address="10.0.0.1", power="none", device="cuda"),
             BoardSettings(name="b", address="10.0.0.2", power="modelled"),
         ),
-        models=(ModelSettings(name="m", path=tmp_path / "models" / "m"),),
+        models=(ModelSettings(name="m", path=tmp_path / "models" / "m", dtype="bf16"),),
         serve=ServeSettings(
             host="0.0.0.0",
             port=0,
@@ -204,6 +206,12 @@ REFUSED = {
     "kind": (SMALLEST.replace('name = "c"', 'kind = "labs"'), ("cluster", "kind = 'labs'", "lab")),
     "kind of number": (SMALLEST.replace('name = "c"', "kind = 1"), ("cluster", "kind = 1", "text")),
     "power": (SMALLEST + 'power = "watts"', ("boards", "power = 'watts'", "sensor, modelled")),
+    "device": (SMALLEST + 'device = "gpu"', ("boards", "device = 'gpu'", "cpu, cuda or cuda:N")),
+    "device number": (SMALLEST + 'device = "cuda:x"', ("boards", "device = 'cuda:x'")),
+    "dtype": (
+        SMALLEST + "[[models]]\nname = 'm'\npath = 'x'\ndtype = 'float16'",
+        ("models", "dtype = 'float16'", "fp32, fp16, bf16"),
+    ),
     "objective": (
         SMALLEST + '[policy]\nobjective = "speed"',
         ("policy", "objective = 'speed'", "latency, energy, edp"),
@@ -399,9 +407,10 @@ def test_the_serving_guide_lists_every_setting_of_the_daemon_with_its_default() 
 # -- where it must run -------------------------------------------------------------------------
 
 
-def test_settings_need_nothing_but_the_standard_library_and_tomli() -> None:
+@pytest.mark.parametrize("source", [module.__file__, sections.__file__])
+def test_settings_need_nothing_but_the_standard_library_and_tomli(source: str) -> None:
     """A board's system Python reads them too."""
-    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(source).read_text(encoding="utf-8"))
     imported = {
         node.module.split(".")[0]
         for node in ast.walk(tree)
