@@ -8,27 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from prism_edge.errors import ModelError
+from prism_edge.families.weights import Weights
 
 EDGE_BYTES = 1 << 20  # of each weight file, at both ends, that go into the fingerprint
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """``config``: config.json. ``weights``: tensors by key, base-model prefix removed."""
+    """``config``: config.json. ``weights``: tensors by key; asking for one reads it."""
 
     directory: Path
     config: dict[str, Any]
-    weights: dict[str, Tensor]
+    weights: Mapping[str, Tensor]
 
     def tensor(self, key: str) -> Tensor:
         """The tensor called ``key``; ``ModelError`` names it when it is missing."""
@@ -70,22 +69,7 @@ def read_config(directory: Path) -> dict[str, Any]:
 def read_checkpoint(directory: Path, prefix: str) -> Checkpoint:
     """Configuration and weights of ``directory``; keys lose ``prefix`` where they have it."""
     config = read_config(directory)
-    weights: dict[str, Tensor] = {}
-    for path in weight_files(directory):
-        try:
-            if path.suffix == ".safetensors":
-                part = load_file(path)
-            else:
-                # files from before PyTorch 1.6 are no zip archives and cannot be mapped
-                mapped = zipfile.is_zipfile(path)
-                part = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-        except Exception as error:  # safetensors and torch raise many kinds for a broken file
-            raise ModelError(
-                f"{path} cannot be read: {error}; copy or download the checkpoint again"
-            ) from error
-        for key, tensor in part.items():
-            name = key.removeprefix(prefix).replace("LayerNorm.gamma", "LayerNorm.weight")
-            weights[name.replace("LayerNorm.beta", "LayerNorm.bias")] = tensor
+    weights = Weights(weight_files(directory), prefix)
     return Checkpoint(directory=directory, config=config, weights=weights)
 
 

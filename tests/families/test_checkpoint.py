@@ -315,3 +315,21 @@ def test_reading_keeps_names_without_prefix(bert: Path) -> None:
     assert checkpoint.setting("vocab_size") == 50
     assert checkpoint.setting("missing", 7) == 7
     assert not torch.equal(checkpoint.tensor("classifier.bias"), noise(5))
+
+
+def mapped(path: Path) -> bool:
+    """True when this process has the file, or a part of it, mapped into its memory."""
+    return str(path) in Path("/proc/self/maps").read_text()
+
+
+def test_no_file_stays_mapped_beside_the_weights(bert: Path) -> None:
+    path = bert / "model.safetensors"
+    checkpoint = read_checkpoint(bert, "bert.")
+    tensor = checkpoint.tensor("encoder.layer.0.output.dense.weight")
+    assert torch.equal(tensor, load_file(path)["bert.encoder.layer.0.output.dense.weight"])
+    model = load(bert)
+    assert len(model.blocks) == 2
+    assert not mapped(path)
+    held = load_file(path)  # the control: how it would be otherwise
+    assert held
+    assert mapped(path)
