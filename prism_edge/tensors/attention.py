@@ -1,10 +1,10 @@
 """Attention over known columns: score = q.k * scale + bias, softmax, weighted values.
 
-The log counts stay a bias. The equivalent without one, sqrt(F) appended to q and log count to k,
-took 8 to 44 % longer in PyTorch's flash kernel for CPUs, which takes a bias too (ViT-B/16, 99 rows over
-109 columns, batch 1 and 8, fp32, fp16 and bf16; medians of paired ratios, torch 2.13, one x86
-core). On CUDA a bias moves attention from the flash kernel to the memory-efficient one, which is
-fused as well. ``kernel_of`` says which one runs.
+The log counts stay a bias. The equivalent without one (sqrt(F) appended to q, log count to k, heads
+padded to 72) took 8 to 44 % longer in PyTorch's flash kernel for CPUs, which takes a bias too:
+ViT-B/16, 99 rows over 109 columns, batch 1 and 8, fp32, fp16 and bf16; medians of paired ratios,
+torch 2.13, one x86 core. On CUDA a bias moves attention from the flash kernel to the efficient one,
+which is fused as well. ``kernel_of`` says which one runs.
 Letters: B batch, H heads, n query rows, M columns, F head width.
 """
 
