@@ -19,8 +19,10 @@ from typing import Any, BinaryIO
 import torch
 
 from prism_edge.echo import lead_echo
+from prism_edge.engine.kernel import attention_kernel
 from prism_edge.engine.measure import measure
 from prism_edge.engine.member import Membership, Seat
+from prism_edge.engine.memory import memory_of
 from prism_edge.engine.messages import Message, read_message, write_message
 from prism_edge.engine.staging import stage
 from prism_edge.errors import InputError, PeerLostError, PrismError
@@ -88,6 +90,9 @@ class Engine:
             self.report("left", epoch=fields["epoch"], reason="asked to leave")
         elif message.kind == "ping":
             self.report("pong", id=fields["id"])
+        elif message.kind == "memory":  # as it is now: a worker in a group takes no jobs
+            found = memory_of(self._models.values(), reset=fields["reset"])
+            self.report("memory", id=fields["id"], **found)
         else:
             self._jobs.put(message)
 
@@ -185,6 +190,13 @@ class Engine:
             fields["repeats"],
         )
         self.report("measured", id=fields["id"], seconds=seconds)
+
+    def _do_kernel(self, job: Message) -> None:
+        fields = job.fields
+        model, plan = self._model(fields["model"]), Plan.parse(fields["plan"])
+        size = fields["rank"], fields["batch"], fields["tokens"]
+        kernel = attention_kernel(lambda: measure(model, plan, *size, repeats=0))
+        self.report("kernel", id=fields["id"], attention_kernel=kernel)
 
     def _do_stage(self, job: Message) -> None:
         fields = job.fields
