@@ -15,14 +15,15 @@ from torch import Tensor
 
 from prism_edge.tensors.attention import attention
 from prism_edge.tensors.block import Block
+from prism_edge.tensors.known import Known
 
 
 class BlockCache:
     """One block's columns, with room for more: adding one moves none."""
 
     def __init__(self, k: Tensor, v: Tensor, bias: Tensor | None, room: int) -> None:
-        """Columns [B,H,M,F] of the prefill, the bias [B or 1,1,1,M] its last row has of them
-        (None: all 0), and how many more there can be."""
+        """Columns [B,H,M,F], the bias [B or 1,1,1,M] of a row that sees them all (None: 0), and how
+        many more there can be."""
         self.columns = k.shape[2]
         self._k, self._v = _roomy(k, room), _roomy(v, room)
         self._bias = bias
@@ -54,13 +55,12 @@ class Cache:
         self.room = room
         self.blocks: list[BlockCache] = []
 
-    def keep(self, k: Tensor, v: Tensor, bias: Tensor | None) -> None:
-        """The next block's columns, as a prefill computes them.
-
-        [B,H,M,F] twice, and the bias [B or 1,1,n or 1,M] of its rows, of which the last one stays.
-        """
-        last = None if bias is None else bias[:, :, -1:]
-        self.blocks.append(BlockCache(k, v, last, self.room))
+    def keep(self, k: Tensor, v: Tensor, columns: Known) -> None:
+        """The next block's columns [B,H,M,F] and what they stand for, as a prefill finds them."""
+        bias = None
+        if not bool((columns.count == 1).all()):
+            bias = columns.count.log()[:, None, None].to(k.device)
+        self.blocks.append(BlockCache(k, v, bias, self.room))
 
     def decode(self, blocks: Sequence[Block], x: Tensor) -> Tensor:
         """The last block's row of the token after all others, which is now known too.

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from prism_edge.tensors.attention import attention
 from prism_edge.tensors.cache import BlockCache, Cache
+from prism_edge.tensors.known import Known
 
 EXACT = 1e-12
 
@@ -68,13 +69,19 @@ def test_padding_has_no_say_whatever_it_holds() -> None:
     assert not torch.allclose(clean.attend(q, 0.4), visible.attend(q, 0.4), atol=1e-3)
 
 
+def own_columns(count: Tensor) -> Known:
+    """Columns of so many tokens each, one behind the other.  [B,M]"""
+    place = torch.arange(count.shape[1])
+    return Known(count=count, last=place, position=place, causal=True)
+
+
 def prefilled(net: Net, x: Tensor, room: int) -> tuple[Tensor, Cache]:
     """All rows of the last block, by hand, and the cache of what they saw.  [B,N,D] -> [B,N,D]"""
     cache = Cache(room)
     for block in net.blocks:
-        own = block.project(block.inputs(x), slice(None))
-        cache.keep(own[1], own[2], None)
-        x = block.finish(x, block.attend(own, None, None, causal=True))
+        q, k, v = block.project(block.inputs(x), slice(None))
+        cache.keep(k, v, own_columns(torch.ones(1, x.shape[1])))
+        x = block.finish(x, block.attend(q, k, v, None, causal=True))
     return x, cache
 
 
@@ -92,14 +99,13 @@ def test_a_decoded_row_is_the_prefills(pre_norm: bool) -> None:
     assert not torch.allclose(skipped, expected[:, 9:10], atol=1e-3)
 
 
-def test_only_the_last_row_of_a_bias_is_kept() -> None:
+@pytest.mark.parametrize("counts", [[[1, 1, 1]], [[4, 1, 1]], [[0, 1, 1], [1, 1, 1]]])
+def test_columns_weigh_what_they_stand_for(counts: list[list[float]]) -> None:
     k, v = columns(3)
-    hidden = torch.zeros(1, 1, 3, 3, dtype=torch.float64)
-    hidden = hidden.masked_fill(~torch.ones(3, 3).tril().bool(), float("-inf"))
     cache = Cache(room=1)
-    cache.keep(k, v, hidden)
+    cache.keep(k, v, own_columns(torch.tensor(counts)))
     q = columns(1, seed=9)[0]
-    expected = attention(q, k, v, None, causal=False, scale=0.4)
-    assert torch.equal(cache.blocks[0].attend(q, 0.4), expected)
-    first = attention(q, k, v, hidden[:, :, :1], causal=False, scale=0.4)
-    assert not torch.allclose(first, expected, atol=1e-3)
+    expected = attention(q, k, v, weights(*counts), causal=False, scale=0.4)
+    assert torch.allclose(cache.blocks[0].attend(q, 0.4), expected, atol=1e-6)
+    other = attention(q, k, v, weights([2, 1, 1]), causal=False, scale=0.4)
+    assert not torch.allclose(cache.blocks[0].attend(q, 0.4), other, atol=1e-3)
