@@ -123,10 +123,13 @@ def test_a_board_lost_in_the_prefill_costs_nothing_but_time(models: list[ModelSe
 def test_a_board_lost_while_tokens_come_is_not_missed(models: list[ModelSettings]) -> None:
     with start_engines(local_hosts(2), models, timeout_s=5.0) as engines:
         engines.join()
-        expected, _ = tokens(say(engines, "prism:p=2,l=2", max_new_tokens=300))
-        messages = say(engines, "prism:p=2,l=2", max_new_tokens=300)
+        expected, _ = tokens(say(engines, "prism:p=2,l=2,dtype=fp32", max_new_tokens=300))
+        messages = say(engines, "prism:p=2,l=2,dtype=fp32", max_new_tokens=300)
         first = next(messages)
         engines.clients[1].kill()
         found, result = tokens(iter([first, *messages]))
         assert found == expected
-        assert (result.fields["plan"], result.fields["fallback"]) == ("prism:p=2,l=2", None)
+        assert (result.fields["plan"], result.fields["fallback"]) == (
+            "prism:p=2,l=2,dtype=fp32",
+            None,
+        )
