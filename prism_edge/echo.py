@@ -23,7 +23,7 @@ def lead_echo(group: Transport, rank: int, operation: Operation, payload_bytes: 
 
     ``oneway``: half of a round trip. ``exchange``: from launch until both directions are through.
     """
-    header = Header(PROBE, LOCAL, 1, 1, ((operation, "u8", (payload_bytes,)),))
+    header = Header(PROBE, LOCAL, 1, 1, None, ((operation, "u8", (payload_bytes,)),))
     payload = torch.zeros(payload_bytes, dtype=torch.uint8)
     group.begin({rank: header.encode()}, {}).wait()
     group.begin({}, {rank: 1}).wait()  # the other side is ready: its start is not in the figure

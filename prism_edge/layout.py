@@ -6,12 +6,13 @@ M = n + R known columns, D width, B batch. Engine, cost model and reports all co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 from prism_edge.errors import PlanError
-from prism_edge.plan import DTYPE_BYTES, Plan
+from prism_edge.plan import Plan
 
 Needs = Literal["first", "last", "all"]
 
@@ -21,9 +22,11 @@ class ModelShape:
     """Everything about a model that decides sizes.
 
     ``tokens``: positions at most, class token included (``fixed_tokens``: always that many).
-    ``lead``: leading tokens rank 0 announces as segments of their own (the class token).
-    ``needs``: the rows of the last block its head reads. ``token_bytes``: raw input of one token.
-    ``output_fixed`` + ``output_per_token`` x N: floats in one sample's outputs.
+    ``lead``, ``trail``: attention sinks at either end (class token, first token, closing separator)
+    that are announced as segments of their own. ``class_token``: the first token is one; ASTRA
+    keeps a replica of it on every rank. ``needs``: the rows of the last block its head reads.
+    ``token_bytes``: raw input of one token. ``output_fixed`` + ``output_per_token`` x N: floats in
+    one sample's outputs.
     """
 
     family: str
@@ -35,6 +38,8 @@ class ModelShape:
     ffn: int
     causal: bool
     lead: int
+    trail: int
+    class_token: bool
     needs: Needs
     token_bytes: int
     output_fixed: int
@@ -47,178 +52,239 @@ def even(total: int, parts: int) -> tuple[int, ...]:
     return (size + 1,) * rest + (size,) * (parts - rest)
 
 
+def shared(total: int, shares: Sequence[int]) -> tuple[int, ...]:
+    """``total`` in whole pieces in proportion to ``shares``, by largest remainders."""
+    exact = [total * share / sum(shares) for share in shares]
+    whole = [int(piece) for piece in exact]
+    order = sorted(range(len(shares)), key=lambda i: whole[i] - exact[i])
+    for i in order[: total - sum(whole)]:
+        whole[i] += 1
+    return tuple(whole)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Layout:
     """One plan on one model and length: the sizes every rank agrees on without talking.
 
-    ``own[p]``: tokens rank p owns. ``segments[p]``: sizes of the segments it announces, in order;
-    full exchange announces every token as a segment of one.
+    ``parts[p]``: tokens that rank p alone owns, a run of positions. ``replicas``: leading tokens
+    that every rank owns besides. ``announced``: the sizes of the segments every rank announces of
+    its part; one entry, or one for every block, where None means that nothing is sent before that
+    block and what was heard last stays. ``needs``: the rows the last block is computed for.
     """
 
     plan: Plan
     shape: ModelShape
-    own: tuple[int, ...]
-    segments: tuple[tuple[int, ...], ...]
+    parts: tuple[int, ...]
+    announced: tuple[tuple[tuple[int, ...], ...] | None, ...]
+    needs: Needs
+    replicas: int = 0
 
     def __post_init__(self) -> None:
-        assert len(self.own) == len(self.segments)
-        for own, segments in zip(self.own, self.segments, strict=True):
-            assert not segments or sum(segments) == own
-
-    @cached_property
-    def offsets(self) -> tuple[int, ...]:
-        """Position of each rank's first own token."""
-        return tuple(sum(self.own[:rank]) for rank in range(len(self.own)))
+        assert self.announced[0] is not None
+        for sizes in filter(None, self.announced):
+            for part, segments in zip(self.parts, sizes, strict=True):
+                assert not segments or sum(segments) == part
 
     @property
     def ranks(self) -> int:
-        return len(self.own)
+        return len(self.parts)
 
     @property
     def tokens(self) -> int:
-        return sum(self.own)
+        return self.replicas + sum(self.parts)
+
+    @cached_property
+    def own(self) -> tuple[int, ...]:
+        """Tokens each rank computes (n), replicas included."""
+        return tuple(self.replicas + part for part in self.parts)
+
+    @cached_property
+    def order(self) -> tuple[int, ...]:
+        """Ranks by position. In causal models the leader comes last: it then hears everyone, and
+        goes on alone when tokens are generated."""
+        return (*range(1, self.ranks), 0) if self.shape.causal else tuple(range(self.ranks))
+
+    @cached_property
+    def offsets(self) -> tuple[int, ...]:
+        """Position of the first token of each rank's part."""
+        starts, start = [0] * self.ranks, self.replicas
+        for rank in self.order:
+            starts[rank] = start
+            start += self.parts[rank]
+        return tuple(starts)
+
+    def part(self, rank: int) -> slice:
+        """Positions that ``rank`` alone owns."""
+        return slice(self.offsets[rank], self.offsets[rank] + self.parts[rank])
 
     def hears(self, rank: int) -> tuple[int, ...]:
         """Ranks whose tokens ``rank`` learns about, in column order."""
-        last = rank if self.shape.causal else self.ranks
-        return tuple(other for other in range(last) if other != rank)
+        place = self.order.index(rank)
+        return self.order[:place] + (() if self.shape.causal else self.order[place + 1 :])
 
-    def heard(self, rank: int) -> int:
+    def segments(self, rank: int, block: int = 0) -> tuple[int, ...]:
+        """Sizes of the segments of ``rank`` that are known to others at ``block``."""
+        sizes = self.announced[self.known_since(block)]
+        assert sizes is not None
+        return sizes[rank]
+
+    def known_since(self, block: int) -> int:
+        """The block before which the last exchange took place that still counts at ``block``."""
+        if len(self.announced) == 1:
+            return 0
+        return next(b for b in range(block, -1, -1) if self.announced[b] is not None)
+
+    def heard(self, rank: int, block: int = 0) -> int:
         """Columns ``rank`` hears (R)."""
-        return sum(len(self.segments[other]) for other in self.hears(rank))
+        return sum(len(self.segments(other, block)) for other in self.hears(rank))
 
-    def known(self, rank: int) -> int:
+    def known(self, rank: int, block: int = 0) -> int:
         """Columns ``rank`` attends over (M)."""
-        return self.own[rank] + self.heard(rank)
+        return self.own[rank] + self.heard(rank, block)
 
     def finishers(self) -> tuple[int, ...]:
         """Ranks that compute the last block: those that own a row the head needs."""
-        if self.shape.needs == "first":
-            return (0,)
-        if self.shape.needs == "last":
-            return (self.ranks - 1,)
-        return tuple(range(self.ranks))
+        if self.needs == "all" or (self.needs == "first" and self.replicas):
+            return tuple(range(self.ranks))
+        return (self.order[0] if self.needs == "first" else self.order[-1],)
+
+    def rows(self, rank: int) -> int:
+        """Rows of the last block that ``rank`` computes."""
+        if rank not in self.finishers():
+            return 0
+        return self.own[rank] if self.needs == "all" else 1
 
     def messages(self, block: int) -> dict[tuple[int, int], int]:
-        """(source, destination) -> rows of D values sent before ``block``, per sample.
+        """(source, destination) -> rows sent before ``block``, per sample.
 
         Nothing is sent before block 0: its knowledge travels with the input.
         """
-        if block == 0:
+        if block == 0 or (len(self.announced) > 1 and self.announced[block] is None):
             return {}
         last = block == self.shape.blocks - 1
         receivers = self.finishers() if last else tuple(range(self.ranks))
-        return {(src, dst): len(self.segments[src]) for dst in receivers for src in self.hears(dst)}
+        return {
+            (source, target): len(self.segments(source, block))
+            for target in receivers
+            for source in self.hears(target)
+        }
+
+    def payload_bytes(self, rows: int, batch: int) -> int:
+        """Bytes of a message of ``rows`` rows a sample, as the plan's method sends them."""
+        plan, width = self.plan, self.shape.width
+        if plan.g is not None and plan.k is not None:
+            return -(-batch * rows * plan.g * (plan.k - 1).bit_length() // 8)
+        if plan.dtype is None:
+            return 0
+        return batch * rows * {"fp32": 4 * width, "fp16": 2 * width, "int8": width + 4}[plan.dtype]
 
     def exchange_bytes(self, batch: int) -> int:
         """Payload of all directed messages of all exchanges of one request, framing excluded."""
-        rows = sum(sum(self.messages(block).values()) for block in range(self.shape.blocks))
-        return batch * rows * self.row_bytes
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one announced row on the wire."""
-        return self.shape.width * (DTYPE_BYTES[self.plan.dtype] if self.plan.dtype else 0)
+        return sum(
+            self.payload_bytes(rows, batch)
+            for block in range(self.shape.blocks)
+            for rows in self.messages(block).values()
+        )
 
     def macs(self, rank: int, block: int = 0) -> int:
-        """Multiply-accumulates of one sample in one full block on ``rank`` (projections, attention,
-        feed-forward; norms, softmax and biases not counted)."""
-        n, m, d = self.own[rank], self.known(rank), self.shape.width
-        return 2 * n * d * d + 2 * m * d * d + 2 * n * m * d + 2 * n * d * self.shape.ffn
+        """Multiply-accumulates of one sample in one full block on ``rank``."""
+        return block_macs(self.shape, self.own[rank], self.known(rank, block))
 
 
-def token_layout(plan: Plan, shape: ModelShape, tokens: int) -> Layout:
+def block_macs(shape: ModelShape, own: int, known: int) -> int:
+    """Multiply-accumulates of one sample in one block of n own tokens that attend over M columns:
+    projections, attention and feed-forward; norms, softmax and biases not counted."""
+    d = shape.width
+    return 2 * own * d * d + 2 * known * d * d + 2 * own * known * d + 2 * own * d * shape.ffn
+
+
+def token_layout(plan: Plan, shape: ModelShape, tokens: int, needs: Needs | None = None) -> Layout:
     """The layout of ``plan`` for ``tokens`` positions; ``local`` and ``split`` own them all.
 
-    Raises ``PlanError`` when the plan does not fit the length.
+    ``needs``: other rows of the last block than the model's head reads. Raises ``PlanError`` when
+    the plan does not fit the length.
     """
     if tokens > shape.tokens:
         raise PlanError(f"{tokens} tokens, but the model has positions for {shape.tokens}")
+    needs = needs or shape.needs
     if not plan.exchanges:
-        return Layout(plan=plan, shape=shape, own=(tokens,), segments=((),))
-    if plan.p > tokens:
+        return Layout(plan=plan, shape=shape, parts=(tokens,), announced=(((),),), needs=needs)
+    replicas = int(plan.method == "astra" and shape.class_token)
+    divided = tokens - replicas
+    # shares say who computes how much: a replica is work too
+    parts = even(divided, plan.p) if plan.share is None else shared(divided, plan.share)
+    if min(parts) < 1:
         raise PlanError(f"plan {plan}: {plan.p} ranks cannot share {tokens} tokens")
-    own = even(tokens, plan.p)
-    if plan.method == "voltage":
-        return Layout(plan=plan, shape=shape, own=own, segments=tuple((1,) * n for n in own))
-    assert plan.l is not None
-    if plan.l > own[0]:
-        raise PlanError(
-            f"plan {plan}: {plan.l} segments for the {own[0]} tokens a rank owns "
-            f"({tokens} tokens over {plan.p} ranks); at most l={own[0]}"
+    blank = Layout(plan=plan, shape=shape, parts=parts, announced=(((),) * plan.p,), needs=needs)
+    if plan.l is None:
+        announced: tuple[tuple[tuple[int, ...], ...] | None, ...]
+        announced = (tuple((1,) * part for part in parts),)
+    else:
+        counts = (plan.l,) if isinstance(plan.l, int) else plan.l
+        if len(counts) not in (1, shape.blocks):
+            raise PlanError(
+                f"plan {plan}: l has {len(counts)} numbers, the model {shape.blocks} blocks; "
+                f"give one for all, or one for each"
+            )
+        most = max(counts)
+        if most > max(parts):
+            raise PlanError(
+                f"plan {plan}: {most} segments for the {max(parts)} tokens a rank owns "
+                f"({tokens} tokens over {plan.p} ranks); at most l={max(parts)}"
+            )
+        announced = tuple(
+            tuple(
+                segment_sizes(
+                    part,
+                    min(count, part),
+                    lead=shape.lead if blank.offsets[rank] == 0 else 0,
+                    trail=shape.trail if blank.part(rank).stop == tokens else 0,
+                )
+                for rank, part in enumerate(parts)
+            )
+            if count
+            else None
+            for count in counts
         )
-    segments = tuple(
-        segment_sizes(n, min(plan.l, n), lead=shape.lead if rank == 0 else 0)
-        for rank, n in enumerate(own)
+    return Layout(
+        plan=plan,
+        shape=shape,
+        parts=parts,
+        announced=announced,
+        needs=needs,
+        replicas=replicas,
     )
-    return Layout(plan=plan, shape=shape, own=own, segments=segments)
 
 
-def segment_sizes(tokens: int, segments: int, lead: int = 0) -> tuple[int, ...]:
-    """Sizes of ``segments`` runs over ``tokens``: ``lead`` segments of one token, the rest even.
+def segment_sizes(tokens: int, segments: int, lead: int = 0, trail: int = 0) -> tuple[int, ...]:
+    """Sizes of ``segments`` runs over ``tokens``: leading and trailing tokens stand alone, the rest
+    is even.
 
-    With too few segments to set the leading tokens apart (``segments`` <= ``lead``), they are not.
+    With too few segments to set them apart, the leading ones come first; with none to spare for the
+    rest, nobody stands alone.
     """
-    if segments <= lead:
+    trail = trail if segments > lead + trail else 0
+    if segments <= lead + trail:
         return even(tokens, segments)
-    return (1,) * lead + even(tokens - lead, segments - lead)
+    middle = even(tokens - lead - trail, segments - lead - trail)
+    return (1,) * lead + middle + (1,) * trail
 
 
 def batch_shares(plan: Plan, batch: int) -> tuple[int, ...]:
-    """Samples of the batch each rank answers under ``split``; the leader takes the larger share."""
+    """Samples of the batch each rank answers under ``split``; the leader takes the larger share.
+
+    A rank whose share is 0 is not asked.
+    """
     if plan.method != "split":
         return (batch,)
-    if batch < plan.p:
-        raise PlanError(f"plan {plan}: a batch of {batch} cannot be split over {plan.p} boards")
-    return even(batch, plan.p)
+    return even(batch, plan.p) if plan.share is None else shared(batch, plan.share)
 
 
-def check_fits(plan: Plan, shape: ModelShape, batch: int, tokens: int, boards: int) -> Layout:
-    """The layout of a plan that fits model, batch, length and cluster; else ``PlanError``."""
+def check_fits(plan: Plan, shape: ModelShape, batch: int, tokens: int, boards: int) -> None:
+    """A plan that fits model, batch, length and cluster; else ``PlanError``."""
     if plan.p > boards:
         raise PlanError(f"plan {plan}: {plan.p} ranks, but {boards} board(s) are in service")
-    batch_shares(plan, batch)
-    return token_layout(plan, shape, tokens)
-
-
-def input_bytes(layout: Layout, rank: int, batch: int) -> int:
-    """Raw input plus first knowledge the leader sends to ``rank`` (0 for itself), framing excluded.
-
-    Text: all token ids, from which a rank forms everyone's first means itself. Images: under prism
-    the rank's own patches and the first means it hears; under voltage and split whole images.
-    """
-    shape, plan = layout.shape, layout.plan
-    if rank == 0 or plan.method == "local":
-        return 0
-    if plan.method == "split":
-        return batch_shares(plan, batch)[rank] * (layout.tokens - _given(shape)) * shape.token_bytes
-    if plan.method == "voltage" or not shape.fixed_tokens:
-        return batch * (layout.tokens - _given(shape)) * shape.token_bytes
-    return batch * (layout.own[rank] * shape.token_bytes + layout.heard(rank) * layout.row_bytes)
-
-
-def output_bytes(layout: Layout, rank: int, batch: int) -> int:
-    """What ``rank`` sends back to the leader: outputs under split, else rows of hidden state."""
-    shape, plan = layout.shape, layout.plan
-    if rank == 0 or plan.method == "local":
-        return 0
-    if plan.method == "split":
-        floats = shape.output_fixed + shape.output_per_token * layout.tokens
-        return batch_shares(plan, batch)[rank] * floats * 4
-    if rank not in layout.finishers():
-        return 0
-    rows = 1 if shape.needs == "last" else layout.own[rank]
-    return batch * rows * shape.width * 4
-
-
-def wire_bytes(layout: Layout, batch: int) -> int:
-    """Payload of everything one request sends between boards, either way, framing excluded."""
-    ranks = range(1, layout.plan.p)
-    scattered = sum(input_bytes(layout, rank, batch) for rank in ranks)
-    gathered = sum(output_bytes(layout, rank, batch) for rank in ranks)
-    return scattered + layout.exchange_bytes(batch) + gathered
-
-
-def _given(shape: ModelShape) -> int:
-    """Tokens that need no raw input: an image model's class token."""
-    return shape.lead if shape.fixed_tokens else 0
+    if batch < 1:
+        raise PlanError(f"a batch of {batch}: allowed is 1 or more")
+    for part, _ in plan.parts(batch):
+        token_layout(part, shape, tokens)

@@ -10,11 +10,13 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from prism_edge.errors import PeerLostError, PrismError
+from prism_edge.layout import Needs
 from prism_edge.plan import Plan
 from prism_edge.transport import Pending, Transport
 
@@ -33,12 +35,17 @@ CODES = {dtype: code for code, dtype in DTYPES.items()}
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What rank 0 asks of another rank. ``tensors``: (name, dtype code, shape) in body order."""
+    """What rank 0 asks of another rank. ``needs``: the rows of the last block that it is
+    after, None: those the model's head reads.
+
+    ``tensors``: (name, dtype code, shape) in body order.
+    """
 
     model: str
     plan: Plan
     batch: int
     tokens: int
+    needs: Needs | None
     tensors: tuple[tuple[str, str, tuple[int, ...]], ...]
 
     @classmethod
@@ -47,7 +54,7 @@ class Header:
     ) -> Header:
         """A header whose tensors are all fp32, as outputs are."""
         listed = tuple((key, "f32", tuple(shape)) for key, shape in shapes.items())
-        return cls(model, plan, batch, tokens, listed)
+        return cls(model, plan, batch, tokens, None, listed)
 
     @property
     def body_bytes(self) -> int:
@@ -55,7 +62,7 @@ class Header:
 
     def encode(self) -> Tensor:
         """uint8 [HEADER_BYTES]"""
-        fields = [self.model, str(self.plan), self.batch, self.tokens, self.tensors]
+        fields = [self.model, str(self.plan), self.batch, self.tokens, self.needs, self.tensors]
         text = json.dumps(fields, separators=(",", ":")).encode()
         if len(text) > HEADER_BYTES:
             raise PrismError(
@@ -68,12 +75,14 @@ class Header:
     def decode(cls, data: Tensor) -> Header:
         """The header in uint8 [HEADER_BYTES]; ``PeerLostError`` when it is none."""
         try:
-            model, plan, batch, tokens, tensors = json.loads(data.numpy().tobytes())
+            model, plan, batch, tokens, needs, tensors = json.loads(data.numpy().tobytes())
             listed = tuple((name, code, tuple(shape)) for name, code, shape in tensors)
             whole = [batch, tokens, *(size for _, _, shape in listed for size in shape)]
             if not all(isinstance(number, int) and number >= 0 for number in whole):
                 raise ValueError("a size is not a whole number")
-            header = cls(str(model), Plan.parse(str(plan)), batch, tokens, listed)
+            if needs not in (None, *get_args(Needs)):
+                raise ValueError(f"needs is {needs!r}")
+            header = cls(str(model), Plan.parse(str(plan)), batch, tokens, needs, listed)
             _ = header.body_bytes  # only known dtypes have one
         except (ValueError, KeyError, TypeError, PrismError) as error:
             raise PeerLostError(f"rank 0 sent a header that does not parse: {error}") from error
@@ -88,10 +97,11 @@ def send_request(
     batch: int,
     tokens: int,
     part: dict[str, Tensor],
+    needs: Needs | None = None,
 ) -> Pending:
     """Header and body on their way to ``rank``; the pending must be waited for before the next."""
     listed = tuple((key, CODES[value.dtype], tuple(value.shape)) for key, value in part.items())
-    header = Header(model, plan, batch, tokens, listed)
+    header = Header(model, plan, batch, tokens, needs, listed)
     first = group.begin({rank: header.encode()}, {})
     second = group.begin({rank: pack_body(part)}, {})
     return _Both(first, second)

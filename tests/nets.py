@@ -12,13 +12,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import gelu
 
-from prism_edge.exchange import encode
+from prism_edge.errors import PeerLostError
+from prism_edge.exchange import exchange_of
 from prism_edge.families.model import Model, Tensors, TensorSpec
-from prism_edge.forward import follow, lead, run_blocks
+from prism_edge.forward import decode_heard, run_blocks
 from prism_edge.layout import Layout, ModelShape, Needs
 from prism_edge.plan import Plan
+from prism_edge.request import encode_first, follow, lead
 from prism_edge.spans import Recorder
 from prism_edge.tensors.block import Affine, Block, Norm
+from prism_edge.tensors.known import own_rows
 from prism_edge.transport.loopback import Loopback, loopback_group, run_ranks
 
 TIMEOUT_S = 20.0
@@ -38,6 +41,8 @@ class Net(Model):
         causal: bool = False,
         pre_norm: bool = True,
         lead: int = 0,
+        trail: int = 0,
+        class_token: bool = False,
         needs: Needs = "all",
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -80,6 +85,8 @@ class Net(Model):
             ffn=ffn,
             causal=causal,
             lead=lead,
+            trail=trail,
+            class_token=class_token,
             needs=needs,
             token_bytes=4 * width,
             output_fixed=0 if needs == "all" else width,
@@ -131,11 +138,16 @@ def over_loopback(model: Model, plan: str, inputs: Tensors) -> tuple[Tensors, li
         try:
             return lead(model, "net", parsed, inputs, group[0], Recorder())
         finally:
-            group[0].close()  # a worker still waiting for a request would wait for ever
+            group[0].close()  # ends the workers, who wait for the next request
 
     def worker(rank: int) -> Tensors:
-        follow({"net": model}, group[rank])
-        return {}
+        while True:
+            try:
+                follow({"net": model}, group[rank])
+            except PeerLostError as error:
+                if "rank 0 has left" not in str(error):
+                    raise
+                return {}
 
     workers = [lambda rank=rank: worker(rank) for rank in range(1, parsed.p)]
     return run_ranks([leader, *workers])[0], group
@@ -150,21 +162,16 @@ def rows(model: Model, plan: str, x: Tensor, real: Tensor | None = None) -> Tens
 def run_layout(net: Net, layout: Layout, x: Tensor, real: Tensor | None = None) -> Tensor:
     """The same for any sizes, also those no plan asks for; all ranks' rows by position."""
     group = loopback_group(layout.ranks, TIMEOUT_S)
-    parts = list(x.split(layout.own, dim=1))
-    masks = [None] * layout.ranks if real is None else list(real.split(layout.own, dim=1))
+    exchange = exchange_of(layout.plan, net.codebooks)
 
     @torch.inference_mode()
     def rank_rows(rank: int) -> Tensor:
-        heard = [
-            encode(layout.plan, net.blocks[0].inputs(parts[q]), layout.segments[q], masks[q]).to(
-                x.dtype
-            )
-            for q in layout.hears(rank)
-        ]
-        first = torch.cat(heard, dim=1) if heard else None
-        found = run_blocks(net, layout, rank, parts[rank], first, real, group[rank], Recorder())
+        others = layout.hears(rank)
+        payloads = encode_first(exchange, net, layout, x, real, others)
+        first = decode_heard(exchange, layout, rank, payloads, x) if others else None
+        own = own_rows(layout, rank, x)
+        found = run_blocks(net, layout, rank, own, first, real, group[rank], Recorder())
         return x[:, :0] if found is None else found
 
-    return torch.cat(
-        run_ranks([lambda rank=rank: rank_rows(rank) for rank in range(layout.ranks)]), dim=1
-    )
+    found = run_ranks([lambda rank=rank: rank_rows(rank) for rank in range(layout.ranks)])
+    return torch.cat([found[rank] for rank in layout.order], dim=1)

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from prism_edge.errors import PeerLostError, PrismError
 from prism_edge.families import load
 from prism_edge.families.model import Model
-from prism_edge.forward import follow
+from prism_edge.request import follow
 from prism_edge.transport.gloo import Gloo
 
 ADDRESS = "127.0.0.1"

@@ -28,6 +28,7 @@ LAYERS: dict[str, int] = {
     "sections": 0,
     "settings": 0,
     "spans": 0,
+    "traffic": 0,
     "tables": 1,
     "tensors": 1,
     "cluster": 2,
@@ -38,6 +39,7 @@ LAYERS: dict[str, int] = {
     "echo": 3,
     "forward": 3,
     "generate": 3,
+    "request": 3,
     "wire": 3,
     "calibrate": 4,
     "engine": 4,
@@ -52,7 +54,7 @@ LAYERS: dict[str, int] = {
 }
 # What boards without torch, the agent and the command line import, directly or not, even lazily.
 TORCH_FREE = frozenset(
-    {"errors", "layout", "plan", "sampling", "sections", "settings", "spans"}
+    {"errors", "layout", "plan", "sampling", "sections", "settings", "spans", "traffic"}
     | {"tables", "cluster", "energy", "schedule", "report", "serve"}
 )
 TORCH = frozenset({"torch", "transformers"})

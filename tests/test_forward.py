@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import layer_norm, linear, scaled_dot_product_attention
 
 from prism_edge.errors import PeerLostError, PlanError
-from prism_edge.forward import follow, lead
+from prism_edge.request import follow, lead
 from prism_edge.layout import Layout, segment_sizes
 from prism_edge.plan import LOCAL, Plan
 from prism_edge.spans import Recorder

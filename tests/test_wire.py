@@ -63,7 +63,7 @@ def test_a_header_survives_the_wire(header: Header) -> None:
 
 
 def test_a_header_says_how_long_its_body_is() -> None:
-    header = Header("m", LOCAL, 2, 3, (("a", "i16", (2, 3)), ("b", "f32", (5,)), ("c", "u8", ())))
+    header = Header("m", LOCAL, 2, 3, "last", (("a", "i16", (2, 3)), ("b", "f32", (5,)), ("c", "u8", ())))
     assert header.body_bytes == 2 * 3 * 2 + 5 * 4 + 1
     like = Header.of("m", LOCAL, 2, 3, {"logits": torch.Size([2, 7])})
     assert like.tensors == (("logits", "f32", (2, 7)),)
@@ -117,7 +117,7 @@ def test_bodies_hold_any_mix_of_dtypes(dtypes: list[str]) -> None:
         (name, code, tuple(tensor.shape))
         for (name, tensor), code in zip(tensors.items(), dtypes, strict=True)
     )
-    header = Header("m", LOCAL, 1, 1, listed)
+    header = Header("m", LOCAL, 1, 1, None, listed)
     body = pack_body(tensors)
     assert body.numel() == header.body_bytes
     found = unpack_body(header, body)

@@ -19,20 +19,21 @@ from typing import Any, BinaryIO
 import torch
 
 from prism_edge.echo import lead_echo
+from prism_edge.engine.generation import answer_generation
 from prism_edge.engine.kernel import attention_kernel
+from prism_edge.engine.loaded import describe, manifest_of, warm_up
 from prism_edge.engine.measure import measure
 from prism_edge.engine.member import Membership, Seat
 from prism_edge.engine.memory import memory_of
 from prism_edge.engine.messages import Message, read_message, write_message
+from prism_edge.engine.order import carry_out, not_finite, tensors
 from prism_edge.engine.staging import stage
 from prism_edge.errors import InputError, PeerLostError, PrismError
 from prism_edge.families import load
-from prism_edge.families.checkpoint import fingerprint
 from prism_edge.families.model import Model
-from prism_edge.forward import follow, lead
-from prism_edge.layout import check_fits, wire_bytes
-from prism_edge.plan import LOCAL, Plan
-from prism_edge.spans import Recorder
+from prism_edge.plan import Plan
+from prism_edge.request import follow, lead
+from prism_edge.traffic import wire_bytes
 from prism_edge.transport import Transport
 from prism_edge.transport.gloo import GlooStore, gloo_available
 
@@ -43,7 +44,7 @@ class Engine:
     def __init__(self, arguments: argparse.Namespace, output: BinaryIO) -> None:
         self._output = output
         self._output_lock = threading.Lock()
-        self._jobs: queue.Queue[Message | tuple[int, Transport] | None] = queue.Queue()
+        self._jobs: queue.Queue[Message | tuple[Seat, Transport] | None] = queue.Queue()
         self._directories = {
             item.partition("=")[0]: Path(item.partition("=")[2]) for item in arguments.model
         }
@@ -57,7 +58,7 @@ class Engine:
             join_timeout_s=arguments.join_timeout,
             pace_file=arguments.pace_file,
             joined=self._joined,
-            failed=lambda seat, text: self.report("left", epoch=seat.epoch, reason=text),
+            failed=lambda seat, text: self._left(seat.epoch, text),
         )
 
     def report(self, kind: str, arrays: dict[str, Any] | None = None, **fields: Any) -> None:
@@ -68,12 +69,12 @@ class Engine:
         """Models are in memory and each has answered once; ``ready`` is reported."""
         for name, directory in self._directories.items():
             self._models[name] = load(directory)
-            lead(self._models[name], name, LOCAL, example(self._models[name]), None, Recorder())
+            warm_up(name, self._models[name], directory)
+        models = [describe(name, self._models[name], at) for name, at in self._directories.items()]
+        self._manifest = manifest_of(models, self._directories, device="cpu", dtype="fp32")
         self.report(
             "ready",
-            models=[
-                describe(name, self._models[name], path) for name, path in self._directories.items()
-            ],
+            models=models,
             store_port=self._store.port if self._store else None,
             gloo=gloo_available(),
             torch=torch.__version__,
@@ -84,7 +85,7 @@ class Engine:
         """Take one order; anything that computes goes to the compute thread, in order."""
         fields = message.fields
         if message.kind == "join":
-            self._membership.join(Seat(**fields))
+            self._membership.join(Seat(**fields), self._manifest)
         elif message.kind == "leave" and fields["now"]:
             self._membership.leave(fields["epoch"])
             self.report("left", epoch=fields["epoch"], reason="asked to leave")
@@ -121,48 +122,49 @@ class Engine:
 
     def _joined(self, seat: Seat, group: Transport) -> None:
         if seat.rank > 0:
-            self._jobs.put((seat.epoch, group))
+            self._jobs.put((seat, group))
         self.report("joined", epoch=seat.epoch, rank=seat.rank, size=seat.size)
 
-    def _follow(self, epoch: int, group: Transport) -> None:
+    def _left(self, epoch: int | None, reason: str) -> None:
+        self.report("left", epoch=epoch, reason=reason)
+
+    def _follow(self, seat: Seat, group: Transport) -> None:
         """Requests of rank 0 are served until the group breaks."""
         try:
             while True:
                 follow(self._models, group)
         except Exception as error:  # anything at all breaks the group: rank 0 answers by itself
-            if self._membership.leave(epoch):
-                self.report("left", epoch=epoch, reason=str(error) or type(error).__name__)
+            reason = str(error) or type(error).__name__
+            if not isinstance(error, PeerLostError):
+                self._membership.say_why(seat, reason)
+            if self._membership.leave(seat.epoch):
+                self._left(seat.epoch, reason)
 
     def _do_run(self, job: Message) -> None:
-        name, recorder = job.fields["model"], Recorder()
-        model, plan, fallback = self._model(name), Plan.parse(job.fields["plan"]), None
-        inputs = {key: torch.from_numpy(array) for key, array in job.arrays.items()}
-        group, epoch = self._membership.current()
-        boards = 1 if group is None else group.size
-        start_s = time.monotonic()
-        if plan.p > boards:  # the group was lost after the driver had chosen
-            fallback, plan = f"only {boards} of {plan.p} boards were left when it began", LOCAL
-        try:
-            outputs = lead(model, name, plan, inputs, group, recorder)
-        except PeerLostError as error:
-            # the inputs are still here: this request is answered now, the group is somebody's later
-            fallback, recorder = str(error), Recorder()
-            if self._membership.leave(epoch):
-                self.report("left", epoch=epoch, reason=fallback)
-            plan = LOCAL
-            outputs = lead(model, name, plan, inputs, None, recorder)
-        batch, tokens = _extent(model, inputs)
-        layout = check_fits(plan, model.shape, batch, tokens, plan.p)
+        name, start_s = job.fields["model"], time.monotonic()
+        model, inputs = self._model(name), tensors(job.arrays)
+        done = carry_out(
+            name,
+            Plan.parse(job.fields["plan"]),
+            self._membership,
+            self._manifest,
+            self._left,
+            lambda plan, group, recorder: lead(model, name, plan, inputs, group, recorder),
+            wrong=not_finite,
+        )
         self.report(
             "result",
-            {key: tensor.float().numpy() for key, tensor in outputs.items()},
+            {key: tensor.float().numpy() for key, tensor in done.answer.items()},
             id=job.fields["id"],
-            plan=str(plan),
-            fallback=fallback,
-            wire_bytes=wire_bytes(layout, batch),
+            plan=str(done.plan),
+            fallback=done.fallback,
+            wire_bytes=wire_bytes(done.plan, model.shape, *_extent(model, inputs)),
             engine_s=time.monotonic() - start_s,
-            spans=[[s.name, s.start_s, s.stop_s - s.start_s, s.bytes] for s in recorder.spans],
+            spans=[[s.name, s.start_s, s.stop_s - s.start_s, s.bytes] for s in done.recorder.spans],
         )
+
+    def _do_generate(self, job: Message) -> None:
+        answer_generation(self._model(job.fields["model"]), job, self._membership, self.report)
 
     def _do_probe(self, job: Message) -> None:
         (group, epoch), fields = self._membership.current(), job.fields
@@ -213,26 +215,6 @@ class Engine:
                 f"no model {name!r} here (models: {', '.join(self._models) or 'none'})"
             )
         return self._models[name]
-
-
-def example(model: Model) -> dict[str, torch.Tensor]:
-    """The smallest input that makes the model compute."""
-    shape = [1 if size == -1 else size for size in model.inputs[0].shape]
-    if model.shape.fixed_tokens:
-        return {model.inputs[0].name: torch.zeros(shape)}
-    return {model.inputs[0].name: torch.zeros(1, min(8, model.shape.tokens), dtype=torch.long)}
-
-
-def describe(name: str, model: Model, directory: Path) -> dict[str, Any]:
-    """What a driver needs to know of a model, as JSON values."""
-    shape = {key: getattr(model.shape, key) for key in model.shape.__dataclass_fields__}
-    return {
-        "name": name,
-        "fingerprint": fingerprint(directory),
-        "shape": shape,
-        "inputs": [[spec.name, spec.datatype, list(spec.shape)] for spec in model.inputs],
-        "outputs": [[spec.name, spec.datatype, list(spec.shape)] for spec in model.outputs],
-    }
 
 
 def _extent(model: Model, inputs: dict[str, torch.Tensor]) -> tuple[int, int]:

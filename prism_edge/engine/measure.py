@@ -1,31 +1,47 @@
-"""Timing one rank's loop with every message already there: what it computes, without waiting."""
+"""Timing one rank's part of a request with every message already there: computing, no waiting.
+
+What is timed is the production code: ``lead`` for rank 0, ``follow`` for the others. Only the
+transport is another one.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from prism_edge.families.model import Model
-from prism_edge.forward import run_blocks
-from prism_edge.layout import token_layout
+from prism_edge.families.model import Model, Tensors
 from prism_edge.plan import Plan
+from prism_edge.request import follow, lead
 from prism_edge.spans import Recorder
+
+NAME = "measured"
+REQUEST_PARTS = 2  # messages a rank is sent before it computes: header and body
 
 
 class Answered:
-    """A transport whose messages arrive at once, full of zeros, and cost only their encoding."""
+    """A transport on which messages arrive at once: those of ``script`` first, then zeros.
 
-    def __init__(self, rank: int, size: int) -> None:
+    ``sent``: copies of the first messages to each rank, as many as a request has parts.
+    """
+
+    def __init__(self, rank: int, size: int, script: Sequence[Tensor] = ()) -> None:
         self.rank = rank
         self.size = size
         self.sent_bytes = 0
+        self.sent: dict[int, list[Tensor]] = {}
+        self._script = list(script)
+        self._zeros: dict[int, Tensor] = {}
 
     def begin(self, sends: Mapping[int, Tensor], receives: Mapping[int, int]) -> AnsweredPending:
-        self.sent_bytes += sum(t.numel() * t.element_size() for t in sends.values())
-        return AnsweredPending(receives)
+        for rank, tensor in sends.items():
+            self.sent_bytes += tensor.numel() * tensor.element_size()
+            kept = self.sent.setdefault(rank, [])
+            if len(kept) < REQUEST_PARTS:
+                kept.append(tensor.view(-1).view(torch.uint8).clone())
+        return AnsweredPending({rank: self._message(size) for rank, size in receives.items()})
 
     def abort(self) -> None:
         pass
@@ -33,45 +49,54 @@ class Answered:
     def close(self) -> None:
         pass
 
+    def _message(self, size: int) -> Tensor:
+        if self._script:
+            return self._script.pop(0)
+        if size not in self._zeros:
+            self._zeros[size] = torch.zeros(size, dtype=torch.uint8)
+        return self._zeros[size]
+
 
 class AnsweredPending:
-    """Zeros of the right sizes."""
+    """Messages that are there."""
 
-    def __init__(self, receives: Mapping[int, int]) -> None:
-        self._receives = receives
+    def __init__(self, payloads: dict[int, Tensor]) -> None:
+        self._payloads = payloads
 
     def wait(self, timeout_s: float | None = None) -> dict[int, Tensor]:
-        return {rank: torch.zeros(size, dtype=torch.uint8) for rank, size in self._receives.items()}
+        return self._payloads
 
 
-@torch.inference_mode()
 def measure(
     model: Model, plan: Plan, rank: int, batch: int, tokens: int, repeats: int
 ) -> list[float]:
-    """Seconds of ``repeats`` passes of ``rank``'s part of a request: embed, all blocks, head.
+    """Seconds of ``repeats`` passes of ``rank``'s part of a request, from its input to its last
+    message or, on rank 0, the outputs.
 
-    The first pass is not counted. Runs the production loop; only the messages are not real.
+    The first pass is not counted. Raises ``PlanError`` when the plan does not fit.
     """
-    layout = token_layout(plan, model.shape, tokens)
-    first = model.inputs[0]
-    if model.shape.fixed_tokens:
-        shape = [batch if size == -1 else size for size in first.shape]
-        prepared = model.prepare({first.name: torch.zeros(shape, dtype=torch.uint8)})
-    else:
-        prepared = model.prepare({first.name: torch.zeros(batch, tokens, dtype=torch.long)})
-    group = Answered(rank, layout.ranks)
-    start, stop = layout.offsets[rank], layout.offsets[rank] + layout.own[rank]
-    part = model.part(prepared, start, stop)
-    heard = (
-        torch.zeros(batch, layout.heard(rank), model.shape.width) if layout.heard(rank) else None
-    )
+    inputs = blank_inputs(model, batch, tokens)
+    asking = Answered(0, plan.p)
     seconds = []
+    if rank == 0:
+        for _ in range(repeats + 1):
+            start_s = time.perf_counter()
+            lead(model, NAME, plan, inputs, asking, Recorder())
+            seconds.append(time.perf_counter() - start_s)
+        return seconds[1:]
+    lead(model, NAME, plan, inputs, asking, Recorder())
     for _ in range(repeats + 1):
+        group = Answered(rank, plan.p, asking.sent[rank])
         start_s = time.perf_counter()
-        x = model.embed(part, start, stop)
-        rows = run_blocks(model, layout, rank, x, heard, None, group, Recorder())
-        if rows is not None and rank == 0:
-            everyone = layout.shape.needs == "all" and layout.ranks > 1
-            model.head(rows.repeat(1, layout.ranks, 1)[:, :tokens] if everyone else rows)
+        follow({NAME: model}, group)
         seconds.append(time.perf_counter() - start_s)
     return seconds[1:]
+
+
+def blank_inputs(model: Model, batch: int, tokens: int) -> Tensors:
+    """Raw inputs of the right size: black pixels, or the first token again and again."""
+    first = model.inputs[0]
+    if not model.shape.fixed_tokens:
+        return {first.name: torch.zeros(batch, tokens, dtype=torch.long)}
+    shape = [batch if size == -1 else size for size in first.shape]
+    return {first.name: torch.zeros(shape, dtype=torch.uint8)}

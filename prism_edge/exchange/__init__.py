@@ -1,4 +1,4 @@
-"""What ranks tell each other: one file per method. What differs is how own tokens become rows.
+"""What ranks tell each other: how own tokens become bytes, and bytes what others know of them.
 
 Letters: B batch, n own tokens, L announced rows, D width.
 """
@@ -6,35 +6,35 @@ Letters: B batch, n own tokens, L announced rows, D width.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
-import torch
 from torch import Tensor
 
-from prism_edge.exchange.full import announce_tokens
-from prism_edge.exchange.means import announce_means
-from prism_edge.plan import Method, Plan, WireDtype
-
-# attention inputs [B,n,D], sizes of the L segments, real tokens [B,n] or None -> rows [B,L,D]
-Announce = Callable[[Tensor, Sequence[int], Tensor | None], Tensor]
-
-ANNOUNCE: dict[Method, Announce] = {"prism": announce_means, "voltage": announce_tokens}
-WIRE_DTYPES: dict[WireDtype, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16}
+from prism_edge.exchange.codes import Codes
+from prism_edge.exchange.rows import Rows
+from prism_edge.plan import Plan
+from prism_edge.tensors.codebook import Codebooks
 
 
-def encode(plan: Plan, h: Tensor, sizes: Sequence[int], real: Tensor | None) -> Tensor:
-    """The message a rank sends: its announced rows as they travel.  [B,n,D] -> [B,L,D]"""
-    return ANNOUNCE[plan.method](h, sizes, real).to(wire_dtype(plan))
+class Exchange(Protocol):
+    """One method's messages."""
+
+    def encode(self, h: Tensor, sizes: Sequence[int], real: Tensor | None, block: int) -> Tensor:
+        """The message a rank sends before ``block`` of its rows h, cut into segments of ``sizes``;
+        ``real`` is 0 for padding.  [B,n,D], [B,n] or None -> uint8 [bytes]"""
+        ...
+
+    def decode(self, payload: Tensor, rows: int, block: int, like: Tensor) -> Tensor:
+        """The columns behind a message, in dtype and on device of ``like`` [B,n,D].
+
+        uint8 [bytes] -> [B,rows,D]
+        """
+        ...
 
 
-def decode(plan: Plan, payload: Tensor, rows: int, like: Tensor) -> Tensor:
-    """The columns behind a received message, in the dtype and on the device of ``like`` [B,n,D].
-
-    uint8 [B*L*D*bytes] -> [B,L,D]
-    """
-    return payload.view(wire_dtype(plan)).view(like.shape[0], rows, like.shape[2]).to(like)
-
-
-def wire_dtype(plan: Plan) -> torch.dtype:
-    """The dtype in which ``plan`` sends rows."""
+def exchange_of(plan: Plan, codebooks: Callable[[int, int], Codebooks]) -> Exchange:
+    """The exchange of ``plan``; ``codebooks(g, k)`` finds a model's, where the plan wants them."""
+    if plan.g is not None and plan.k is not None:
+        return Codes(codebooks(plan.g, plan.k))
     assert plan.dtype is not None
-    return WIRE_DTYPES[plan.dtype]
+    return Rows(plan.dtype, means=plan.l is not None)

@@ -65,6 +65,8 @@ class Bert(TextModel):
             ffn=get("intermediate_size"),
             causal=False,
             lead=1,
+            trail=1,
+            class_token=True,
             needs=needs,
             token_bytes=2 if self._word.shape[0] <= 1 << 16 else 4,
             output_fixed=fixed,

@@ -8,14 +8,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from prism_edge.errors import ModelError
+from prism_edge.families.codebook_file import read_codebooks
 from prism_edge.layout import ModelShape
 from prism_edge.tensors.block import Block
+from prism_edge.tensors.codebook import Codebooks
 
 Tensors = dict[str, Tensor]
 
@@ -37,6 +41,7 @@ class Model(ABC):
     hidden rows (``head``).
     """
 
+    directory: Path
     shape: ModelShape
     blocks: Sequence[Block]
     inputs: tuple[TensorSpec, ...]
@@ -65,6 +70,19 @@ class Model(ABC):
     def real(self, prepared: Tensors) -> Tensor | None:
         """1 for a token, 0 for padding; None when nothing is padded.  -> [B,N] or None"""
         return None
+
+    @cached_property
+    def _codebooks(self) -> dict[tuple[int, int], Codebooks]:
+        return {}
+
+    def codebooks(self, g: int, k: int) -> Codebooks:
+        """The codebooks of g groups of k vectors made for this checkpoint.
+
+        Raises ``ModelError`` when there are none, or those of another model.
+        """
+        if (g, k) not in self._codebooks:
+            self._codebooks[g, k] = read_codebooks(self.directory, g, k)
+        return self._codebooks[g, k]
 
     @property
     def positionwise(self) -> bool:

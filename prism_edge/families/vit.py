@@ -69,6 +69,8 @@ class Vit(Model):
             ffn=get("intermediate_size"),
             causal=False,
             lead=1,
+            trail=0,
+            class_token=True,
             needs="first" if self._classify else "all",
             token_bytes=channels * side * side,
             output_fixed=fixed,

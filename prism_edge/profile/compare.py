@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from prism_edge.errors import PlanError, SettingsError
-from prism_edge.layout import ModelShape, check_fits, wire_bytes
+from prism_edge.layout import ModelShape, check_fits
 from prism_edge.plan import Plan
 from prism_edge.profile.conditions import load_average
 from prism_edge.profile.engines import start_engines
@@ -19,6 +19,7 @@ from prism_edge.profile.request import measure_requests
 from prism_edge.profile.sweep import Request
 from prism_edge.settings import Settings
 from prism_edge.tables import RequestRow
+from prism_edge.traffic import wire_bytes
 
 TIMEOUT_S = 60.0  # longest silence inside an exchange
 RESAMPLES = 2000
@@ -162,7 +163,6 @@ def bootstrap(values: Sequence[float], seed: int) -> Estimate:
 
 def wire_of(wanted: Wanted, shape: ModelShape, tokens: int, boards: int) -> dict[str, int]:
     """Payload bytes of one request under each plan; ``PlanError`` when one does not fit."""
-    return {
-        str(plan): wire_bytes(check_fits(plan, shape, wanted.batch, tokens, boards), wanted.batch)
-        for plan in wanted.plans
-    }
+    for plan in wanted.plans:
+        check_fits(plan, shape, wanted.batch, tokens, boards)
+    return {str(plan): wire_bytes(plan, shape, wanted.batch, tokens) for plan in wanted.plans}

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prism_edge.errors import PlanError, SettingsError
-from prism_edge.layout import Layout, ModelShape, batch_shares, check_fits
+from prism_edge.layout import Layout, ModelShape, batch_shares, token_layout
 from prism_edge.plan import LOCAL, Plan
 
 KIB = 1024
@@ -126,11 +126,12 @@ def plan_sweep(models: Mapping[str, ModelShape], boards: int, wish: Wish) -> Swe
         for tokens in lengths(shape, wish):
             for plan in candidates(boards, wish.ls):
                 for batch in sorted(set(wish.batches)):
+                    if plan.method == "split" and batch < plan.p:
+                        continue  # some boards would have nothing to do
                     try:
-                        layout = check_fits(plan, shape, batch, tokens, boards)
+                        layout = token_layout(plan, shape, tokens)
                     except PlanError as error:
-                        if plan.method != "split":  # a batch too small to split is no news
-                            skipped.append(f"{model}: {error}")
+                        skipped.append(f"{model}: {error}")
                         continue
                     for board, cell in _played(model, layout, batch, boards, wish.quick):
                         cells[board].setdefault(cell.key, cell)
@@ -205,7 +206,7 @@ def _on_the_wire(plan: Plan, quick: bool) -> list[Plan]:
     """The plan with each dtype worth telling apart end to end."""
     if not plan.exchanges or quick:
         return [plan]
-    return [Plan(method=plan.method, p=plan.p, l=plan.l, dtype=dtype) for dtype in ("fp32", "fp16")]
+    return [replace(plan, dtype=dtype) for dtype in ("fp32", "fp16")]
 
 
 def _request_batches(wish: Wish) -> tuple[int, ...]:

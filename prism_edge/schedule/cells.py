@@ -6,10 +6,8 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
-from prism_edge.layout import Layout, ModelShape
-from prism_edge.plan import LOCAL
+from prism_edge.layout import ModelShape, block_macs
 from prism_edge.tables import ComputeRow
 
 LOW, HIGH = 0.1, 0.9  # the interval shown: eight of ten repeats
@@ -65,11 +63,11 @@ class Cells:
         exact = _between(self._cells.get((own, known), {}), batch)
         if exact is not None:
             return exact
-        work = cell_macs(self._shape, own, known)
+        work = block_macs(self._shape, own, known)
         at_batch: dict[int, Spread] = {}
         for measured in {size for batches in self._cells.values() for size in batches}:
             by_work = {
-                cell_macs(self._shape, *key): batches[measured]
+                block_macs(self._shape, *key): batches[measured]
                 for key, batches in self._cells.items()
                 if measured in batches
             }
@@ -86,14 +84,6 @@ def quantile(ordered: Sequence[float], share: float) -> float:
     if len(ordered) == 1:
         return ordered[0]
     return ordered[index] + (position - index) * (ordered[index + 1] - ordered[index])
-
-
-@cache
-def cell_macs(shape: ModelShape, own: int, known: int) -> int:
-    """Operations of one block for n own and M known tokens, as ``Layout`` counts them."""
-    heard = known - own
-    layout = Layout(plan=LOCAL, shape=shape, own=(heard, own), segments=((1,) * heard, ()))
-    return layout.macs(1)  # the last rank hears all others, causal or not
 
 
 def _between(measured: Mapping[int, Spread], wanted: int) -> Spread | None:

@@ -81,13 +81,14 @@ class Costs:
         )
 
     def segments(self, tokens: int) -> tuple[int, ...]:
-        """The l of every prism plan that was measured at this length, by its last rank's cell."""
+        """The l of every prism plan that was measured at this length, by its leader's cell."""
         found = set()
         for p in range(2, min(len(self.cells), tokens) + 1):
-            last = even(tokens, p)[-1]
-            for own, known in self.cells[p - 1].measured:
-                l, rest = divmod(known - own, p - 1)  # noqa: E741
-                if own == last and rest == 0 and 0 < l < last:  # l = last would be full exchange
+            parts = even(tokens, p)
+            for own, known in self.cells[0].measured:
+                l, rest = divmod(known - own, p - 1)  # noqa: E741  # the leader hears all others
+                # as many segments as the smallest part has tokens would be full exchange
+                if own == parts[0] and rest == 0 and 0 < l < parts[-1]:
                     found.add(l)
         return tuple(sorted(found))
 

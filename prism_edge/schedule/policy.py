@@ -9,7 +9,7 @@ from typing import Literal
 
 from prism_edge.errors import PlanError
 from prism_edge.layout import ModelShape, check_fits
-from prism_edge.plan import DTYPE_BYTES, LOCAL, Plan
+from prism_edge.plan import LOCAL, Plan, WireDtype
 from prism_edge.schedule.cost import Costs, Prediction, Unpredictable, predict
 from prism_edge.schedule.explain import explain
 from prism_edge.schedule.link import LinkState
@@ -17,6 +17,7 @@ from prism_edge.schedule.link import LinkState
 Objective = Literal["latency", "energy", "edp"]
 
 USUAL_SEGMENTS = (1, 2, 5, 10, 20)
+WIRE_DTYPES: tuple[WireDtype, ...] = ("fp32", "fp16")
 HYSTERESIS = 0.05
 
 
@@ -53,11 +54,11 @@ def _candidates(
 ) -> tuple[Plan, ...]:
     wanted = [LOCAL]
     ranks = range(2, min(boards, 8) + 1)
-    wanted += [Plan(method="split", p=p) for p in ranks]
+    wanted += [Plan(method="split", p=p) for p in ranks if p <= batch]
     for p in ranks:
         for l in segments:  # noqa: E741
-            wanted += [Plan(method="prism", p=p, l=l, dtype=dtype) for dtype in DTYPE_BYTES]
-        wanted += [Plan(method="voltage", p=p, dtype=dtype) for dtype in DTYPE_BYTES]
+            wanted += [Plan(method="prism", p=p, l=l, dtype=dtype) for dtype in WIRE_DTYPES]
+        wanted += [Plan(method="voltage", p=p, dtype=dtype) for dtype in WIRE_DTYPES]
     return tuple(plan for plan in wanted if _fits(plan, shape, batch, tokens, boards))
 
 

@@ -6,17 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prism_edge.errors import PlanError
-from prism_edge.layout import (
-    Layout,
-    ModelShape,
-    batch_shares,
-    check_fits,
-    input_bytes,
-    output_bytes,
-    wire_bytes,
-)
+from prism_edge.layout import Layout, ModelShape, batch_shares, check_fits, token_layout
 from prism_edge.plan import Plan
 from prism_edge.schedule.cells import Cells, Spread
+from prism_edge.traffic import input_bytes, output_bytes, wire_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +58,13 @@ def work_of(
 ) -> Work | str:
     """The work of ``plan``, or why the tables say nothing about it. ``cells``: by rank."""
     try:
-        layout = check_fits(plan, shape, batch, tokens, len(cells))
+        check_fits(plan, shape, batch, tokens, len(cells))
     except PlanError as error:
         return str(error)
+    if len(plan.parts(batch)) > 1:
+        return "a batch partly split and partly exchanged is not predicted"
+    plan = plan.parts(batch)[0][0]
+    layout = token_layout(plan, shape, tokens)
     computes = []
     for rank in range(plan.p):
         own, known = (layout.own[rank], layout.known(rank)) if plan.exchanges else (tokens, tokens)
@@ -81,7 +78,7 @@ def work_of(
         inputs=tuple(input_bytes(layout, rank, batch) for rank in range(plan.p)),
         outputs=tuple(output_bytes(layout, rank, batch) for rank in range(plan.p)),
         waves=_waves(layout, batch, computes, half_duplex) if plan.exchanges else (),
-        wire_bytes=wire_bytes(layout, batch),
+        wire_bytes=wire_bytes(plan, shape, batch, tokens),
     )
 
 
@@ -102,7 +99,8 @@ def _waves(
         receivers = sorted({target for _, target in messages})
         if receivers:
             hidden_s = min(_own_part_s(layout, rank, computes[rank]) for rank in receivers)
-            key = (batch * layout.row_bytes * _competing(messages, half_duplex), hidden_s)
+            sizes = {pair: layout.payload_bytes(n, batch) for pair, n in messages.items()}
+            key = (_competing(sizes, half_duplex), hidden_s)
             kinds[key] = kinds.get(key, 0) + 1
     if not layout.shape.causal:
         return tuple(
@@ -122,7 +120,7 @@ def _waves(
 
 
 def _competing(messages: dict[tuple[int, int], int], half_duplex: bool) -> int:
-    """Rows that share the medium: all, or on full duplex the most one rank moves one way."""
+    """Bytes that share the medium: all, or on full duplex the most one rank moves one way."""
     if half_duplex:
         return sum(messages.values())
     ends = {rank for pair in messages for rank in pair}

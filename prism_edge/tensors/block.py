@@ -88,25 +88,19 @@ class Block:
             k, v = self.qkv.rows(width, 3 * width)(h).chunk(2, dim=-1)
         return self._heads(q), self._heads(k), self._heads(v)
 
-    def keys_values(self, heard: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of heard columns.  [B,R,D] -> 2 x [B,H,R,F]"""
+    def prepend(self, heard: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of [heard, own] columns.  [B,R,D], 2 x [B,H,n,F] -> 2 x [B,H,R+n,F]"""
         width = heard.shape[-1]
-        k, v = self.qkv.rows(width, 3 * width)(heard).chunk(2, dim=-1)
-        return self._heads(k), self._heads(v)
+        heard_k, heard_v = self.qkv.rows(width, 3 * width)(heard).chunk(2, dim=-1)
+        return (
+            torch.cat([self._heads(heard_k), k], dim=2),
+            torch.cat([self._heads(heard_v), v], dim=2),
+        )
 
     def attend(
-        self,
-        own: tuple[Tensor, Tensor, Tensor],
-        heard: tuple[Tensor, Tensor] | None,
-        bias: Tensor | None,
-        *,
-        causal: bool,
+        self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, *, causal: bool
     ) -> Tensor:
-        """Attention of own queries over [heard, own] columns.  -> [B,n,D]"""
-        q, k, v = own
-        if heard is not None:
-            k = torch.cat([heard[0], k], dim=2)
-            v = torch.cat([heard[1], v], dim=2)
+        """The attended values of own queries.  [B,H,n,F], 2 x [B,H,M,F] -> [B,n,D]"""
         return attention(q, k, v, bias, causal=causal, scale=self.scale)
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:

@@ -53,24 +53,31 @@ class Known:
         return self.causal and own_only and bool((self.count == 1).all())
 
 
-def known(layout: Layout, rank: int, real: Tensor | None) -> Known:
-    """The columns of ``rank``; ``real`` [B,N] is 1 for tokens, 0 for padding, None: no padding."""
+def known(layout: Layout, rank: int, real: Tensor | None, block: int = 0) -> Known:
+    """The columns of ``rank`` at ``block``; ``real`` [B,N] is 0 for padding, None: no padding."""
     counts: list[Tensor] = []
     lasts: list[Tensor] = []
 
-    def add(other: int, sizes: tuple[int, ...]) -> None:
-        start = layout.offsets[other]
-        part = None if real is None else real[:, start : start + layout.own[other]]
+    def add(start: int, sizes: tuple[int, ...]) -> None:
+        part = None if real is None else real[:, start : start + sum(sizes)]
         counts.append(segment_counts(sizes, part))
         lasts.append(start - 1 + torch.tensor(sizes).cumsum(0))
 
     for other in layout.hears(rank):
-        add(other, layout.segments[other])
-    add(rank, (1,) * layout.own[rank])
-    first = layout.offsets[rank]
+        add(layout.offsets[other], layout.segments(other, block))
+    if layout.replicas:
+        add(0, (1,) * layout.replicas)
+    add(layout.offsets[rank], (1,) * layout.parts[rank])
+    last = torch.cat(lasts).long()
     return Known(
         count=torch.cat(counts, dim=1),
-        last=torch.cat(lasts),
-        position=torch.arange(first, first + layout.own[rank]),
+        last=last,
+        position=last[-layout.own[rank] :],
         causal=layout.shape.causal,
     )
+
+
+def own_rows(layout: Layout, rank: int, x: Tensor) -> Tensor:
+    """The rows of ``rank`` out of those of all tokens, replicas first.  [.,N,...] -> [.,n,...]"""
+    part = x[:, layout.part(rank)]
+    return torch.cat([x[:, : layout.replicas], part], dim=1) if layout.replicas else part

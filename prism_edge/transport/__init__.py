@@ -21,7 +21,8 @@ class Pending(Protocol):
     def wait(self, timeout_s: float | None = None) -> dict[int, Tensor]:
         """Payloads by source rank, uint8 [bytes], once all are here and ours have left.
 
-        They are valid until the next message from the same rank. Raises ``PeerLostError``.
+        They are valid until the next message of the same rank has been waited for. Waited for
+        once. Raises ``PeerLostError``.
         """
         ...
 
@@ -34,7 +35,11 @@ class Transport(Protocol):
     sent_bytes: int  # payload sent so far, frames excluded
 
     def begin(self, sends: Mapping[int, Tensor], receives: Mapping[int, int]) -> Pending:
-        """Start sending tensors to ranks and receiving that many bytes from ranks."""
+        """Start sending tensors to ranks and receiving that many bytes from ranks.
+
+        Messages of one rank are received in the order in which they are asked for; several may be
+        asked for ahead.
+        """
         ...
 
     def abort(self) -> None:

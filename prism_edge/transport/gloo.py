@@ -15,7 +15,7 @@ from __future__ import annotations
 import queue
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import timedelta
@@ -27,7 +27,9 @@ from torch import Tensor
 
 from prism_edge.errors import ClusterError, PeerLostError
 from prism_edge.transport import FRAME_BYTES
-from prism_edge.transport.sockets import listening_socket, shut_down
+from prism_edge.transport.buffers import Buffers
+from prism_edge.transport.quiet import network_threads, quieten
+from prism_edge.transport.sockets import listening_socket, shut_down, widen
 
 # torch's stubs do not export the store and group classes; some Jetson builds lack them altogether
 dist: Any = torch.distributed
@@ -97,8 +99,8 @@ class Gloo:
         self._timeout_s = timeout_s
         self._store_port = store_port
         self._sequence: dict[tuple[str, int], int] = {}
-        self._received: dict[int, Tensor] = {}  # receive buffers by source rank
-        self._spare: list[Tensor] = []  # send buffers whose message has left
+        self._buffers = Buffers()
+        self._shown: dict[int, Tensor] = {}  # the message last handed out, by source rank
         options = dist.ProcessGroupGloo._Options()
         options._timeout = timedelta(seconds=join_timeout_s)
         try:
@@ -112,6 +114,8 @@ class Gloo:
                 f"are the other boards in service, and can they reach this address? "
                 f"({_gist(error)})"
             ) from error
+        quieten(network_threads())
+        widen(spare_port=store_port)
         self._left = False
         self._waits: queue.SimpleQueue[tuple[list[Any], timedelta, Future[None]] | None] = (
             queue.SimpleQueue()
@@ -126,25 +130,30 @@ class Gloo:
         rank = self.rank
         try:
             for rank, size in receives.items():
-                incoming[rank] = self._receive_buffer(rank, size)
+                incoming[rank] = self._buffers.take(FRAME_BYTES + size)
                 works.append((rank, self._group.recv([incoming[rank]], rank, 0)))
             for rank, tensor in sends.items():
                 payload = tensor.detach().contiguous().view(-1).view(torch.uint8)
-                buffer = self._send_buffer(payload.numel())
+                buffer = self._buffers.take(FRAME_BYTES + payload.numel())
                 frame = FRAME.pack(self._next("send", rank), payload.numel())
-                used = FRAME_BYTES + payload.numel()
                 buffer[:FRAME_BYTES] = torch.frombuffer(bytearray(frame), dtype=torch.uint8)
-                buffer[FRAME_BYTES:used] = payload
+                buffer[FRAME_BYTES:] = payload
                 self.sent_bytes += payload.numel()
                 outgoing.append(buffer)
-                works.append((rank, self._group.send([buffer[:used]], rank, 0)))
+                works.append((rank, self._group.send([buffer], rank, 0)))
         except RuntimeError as error:
             raise PeerLostError(f"rank {self.rank}: lost rank {rank}: {_gist(error)}") from error
         return GlooPending(self, works, incoming, outgoing)
 
-    def release(self, buffer: Tensor) -> None:
-        """A send buffer may be used again: its message has left."""
-        self._spare.append(buffer)
+    def over(self, incoming: Mapping[int, Tensor], outgoing: Sequence[Tensor]) -> None:
+        """Buffers may be used again: sent ones at once, received ones after the next message."""
+        for buffer in outgoing:
+            self._buffers.give(buffer)
+        for rank, buffer in incoming.items():
+            before = self._shown.get(rank)
+            if before is not None:
+                self._buffers.give(before)
+            self._shown[rank] = buffer
 
     def check(self, rank: int, buffer: Tensor) -> Tensor:
         """The payload of a received message, once its frame is the one agreed on."""
@@ -184,8 +193,7 @@ class Gloo:
     def close(self) -> None:
         self.abort()
         self._waits.put(None)
-        self._received.clear()
-        self._spare.clear()
+        self._shown.clear()
 
     def _serve_waits(self) -> None:
         while (wait := self._waits.get()) is not None:
@@ -208,18 +216,6 @@ class Gloo:
         self._sequence[direction, rank] = number + 1
         return number
 
-    def _receive_buffer(self, rank: int, size: int) -> Tensor:
-        if rank not in self._received or self._received[rank].numel() < FRAME_BYTES + size:
-            self._received[rank] = torch.empty(FRAME_BYTES + size, dtype=torch.uint8)
-        return self._received[rank][: FRAME_BYTES + size]
-
-    def _send_buffer(self, size: int) -> Tensor:
-        # never one whose message may still be under way: GLOO reads it until the wait is over
-        buffer = self._spare.pop() if self._spare else None
-        if buffer is None or buffer.numel() < FRAME_BYTES + size:
-            buffer = torch.empty(FRAME_BYTES + size, dtype=torch.uint8)
-        return buffer
-
 
 class GlooPending:
     """Sends and receives in flight."""
@@ -236,8 +232,7 @@ class GlooPending:
         if self._works:
             limit_s = self._owner.timeout_s if timeout_s is None else timeout_s
             self._owner.until_done(self._works, limit_s)
-        while self._outgoing:  # emptied, so that a second wait releases nothing twice
-            self._owner.release(self._outgoing.pop())
+        self._owner.over(self._incoming, self._outgoing)
         return {rank: self._owner.check(rank, buffer) for rank, buffer in self._incoming.items()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -25,15 +26,35 @@ class Loopback:
         self.sent_bytes = 0
         self._mail = mail
         self._timeout_s = timeout_s
+        self._asked: Counter[int] = Counter()  # messages asked for, by source
+        self._taken: Counter[int] = Counter()  # messages out of the mailbox, by source
+        self._early: dict[tuple[int, int], Tensor] = {}  # taken before they are waited for
 
     def begin(self, sends: Mapping[int, Tensor], receives: Mapping[int, int]) -> LoopbackPending:
         for rank, tensor in sends.items():
             payload = tensor.detach().contiguous().view(-1).view(torch.uint8).clone()
             self.sent_bytes += payload.numel()
             self._mail[self.rank, rank].put(payload)
-        return LoopbackPending(self, dict(receives))
+        asked = {}
+        for source, size in receives.items():
+            asked[source] = self._asked[source], size
+            self._asked[source] += 1
+        return LoopbackPending(self, asked)
 
-    def receive(self, source: int, size: int, timeout_s: float | None) -> Tensor:
+    def receive(self, source: int, number: int, size: int, timeout_s: float | None) -> Tensor:
+        """The message of ``source`` with this number, whatever order they are waited for in."""
+        while (source, number) not in self._early:
+            payload = self._take(source, timeout_s)
+            self._early[source, self._taken[source]] = payload
+            self._taken[source] += 1
+        payload = self._early.pop((source, number))
+        if payload.numel() != size:
+            raise PeerLostError(
+                f"rank {self.rank}: rank {source} sent {payload.numel()} bytes, agreed were {size}"
+            )
+        return payload
+
+    def _take(self, source: int, timeout_s: float | None) -> Tensor:
         limit_s = self._timeout_s if timeout_s is None else timeout_s
         try:
             payload = self._mail[source, self.rank].get(timeout=limit_s)
@@ -43,10 +64,6 @@ class Loopback:
             ) from error
         if payload is None:
             raise PeerLostError(f"rank {self.rank}: rank {source} has left the group")
-        if payload.numel() != size:
-            raise PeerLostError(
-                f"rank {self.rank}: rank {source} sent {payload.numel()} bytes, agreed were {size}"
-            )
         return payload
 
     def abort(self) -> None:
@@ -63,14 +80,14 @@ class Loopback:
 class LoopbackPending:
     """Receives that have been asked for and not yet taken."""
 
-    def __init__(self, transport: Loopback, receives: dict[int, int]) -> None:
+    def __init__(self, transport: Loopback, receives: dict[int, tuple[int, int]]) -> None:
         self._transport = transport
         self._receives = receives
 
     def wait(self, timeout_s: float | None = None) -> dict[int, Tensor]:
         return {
-            source: self._transport.receive(source, size, timeout_s)
-            for source, size in self._receives.items()
+            source: self._transport.receive(source, number, size, timeout_s)
+            for source, (number, size) in self._receives.items()
         }
 
 

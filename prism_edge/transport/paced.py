@@ -1,7 +1,8 @@
 """A transport slowed down to a given rate, for a lab on a machine without network namespaces.
 
-Emulated: one full-duplex link per rank; a wait lasts at least as long as the larger of its sent and
-received bytes takes at the rate in the pace file, ``{"rate_bps": 1e8, "up": true}``.
+Emulated: every rank has a link of its own, and what it sends leaves one message after another at
+the rate in the pace file, ``{"rate_bps": 1e8, "up": true}``. What several ranks send to one is
+not slowed down further.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
 
 from torch import Tensor
@@ -23,6 +25,8 @@ class Paced:
     def __init__(self, inner: Transport, pace_file: Path) -> None:
         self._inner = inner
         self._pace_file = pace_file
+        self._free_s = 0.0  # when the last message will have left
+        self._link = ThreadPoolExecutor(max_workers=1)
         self.rank = inner.rank
         self.size = inner.size
 
@@ -35,30 +39,47 @@ class Paced:
         self._inner.sent_bytes = value
 
     def begin(self, sends: Mapping[int, Tensor], receives: Mapping[int, int]) -> Pending:
-        start_s = time.monotonic()
         pace = json.loads(self._pace_file.read_text(encoding="utf-8"))
         if not pace["up"]:
             self._inner.abort()
             raise PeerLostError(f"rank {self.rank}: its emulated link is down")
-        sent = sum(tensor.numel() * tensor.element_size() for tensor in sends.values())
-        seconds = max(sent, sum(receives.values())) * 8 / float(pace["rate_bps"])
-        return _PacedPending(self._inner.begin(sends, receives), start_s + seconds)
+        leaving = None
+        if sends:
+            sent = sum(tensor.numel() * tensor.element_size() for tensor in sends.values())
+            seconds = sent * 8 / float(pace["rate_bps"])
+            self._free_s = max(time.monotonic(), self._free_s) + seconds
+            try:
+                leaving = self._link.submit(self._send, dict(sends), self._free_s)
+            except RuntimeError as error:  # no work is taken after the end
+                raise PeerLostError(f"rank {self.rank}: has left the group") from error
+        return _PacedPending(self.rank, leaving, self._inner.begin({}, receives))
 
     def abort(self) -> None:
+        self._link.shutdown(wait=False, cancel_futures=True)
         self._inner.abort()
 
     def close(self) -> None:
+        self._link.shutdown(wait=False, cancel_futures=True)
         self._inner.close()
+
+    def _send(self, sends: Mapping[int, Tensor], due_s: float) -> None:
+        time.sleep(max(0.0, due_s - time.monotonic()))
+        self._inner.begin(sends, {}).wait()
 
 
 class _PacedPending:
-    """Messages that may not arrive before their time."""
+    """Messages of which ours may still wait for the link."""
 
-    def __init__(self, inner: Pending, due_s: float) -> None:
-        self._inner = inner
-        self._due_s = due_s
+    def __init__(self, rank: int, leaving: Future[None] | None, arriving: Pending) -> None:
+        self._rank = rank
+        self._leaving = leaving
+        self._arriving = arriving
 
     def wait(self, timeout_s: float | None = None) -> dict[int, Tensor]:
-        payloads = self._inner.wait(timeout_s)
-        time.sleep(max(0.0, self._due_s - time.monotonic()))
+        payloads = self._arriving.wait(timeout_s)
+        if self._leaving is not None:
+            try:
+                self._leaving.result()
+            except CancelledError as error:
+                raise PeerLostError(f"rank {self._rank}: the group was left meanwhile") from error
         return payloads

@@ -6,8 +6,11 @@ import contextlib
 import os
 import socket
 import stat
+from collections.abc import Iterator
 
 from prism_edge.errors import ClusterError
+
+BUFFER_BYTES = 1 << 20
 
 
 def listening_socket(address: str) -> socket.socket:
@@ -32,6 +35,26 @@ def shut_down(*, spare_port: int) -> int:
     wakes it before its timeout.
     """
     count = 0
+    for connection in _connected(spare_port):
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+            count += 1
+    return count
+
+
+def widen(*, spare_port: int) -> None:
+    """Connected TCP sockets can hold a whole exchange, so that it travels while nobody attends.
+
+    The kernel's limit (net.core.wmem_max, rmem_max) stays in force.
+    """
+    for connection in _connected(spare_port):
+        with contextlib.suppress(OSError):  # a peer that has left already is noticed elsewhere
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+
+
+def _connected(spare_port: int) -> Iterator[socket.socket]:
+    """Duplicates of this process's connected TCP sockets; closed when the next is asked for."""
     for name in os.listdir("/proc/self/fd"):
         descriptor = int(name)
         try:
@@ -47,6 +70,4 @@ def shut_down(*, spare_port: int) -> int:
                 continue
             ports = connection.getsockname()[1], connection.getpeername()[1]
             if spare_port not in ports:
-                connection.shutdown(socket.SHUT_RDWR)
-                count += 1
-    return count
+                yield connection

@@ -21,7 +21,7 @@ from nets import over_loopback
 from puppet import Checkpoints, join, puppets
 from torch import Tensor
 
-from prism_edge.forward import lead
+from prism_edge.request import lead
 from prism_edge.plan import Plan
 from prism_edge.spans import Recorder
 from prism_edge.transport.gloo import Gloo, GlooStore

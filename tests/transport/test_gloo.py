@@ -20,7 +20,7 @@ from torch import Tensor
 
 from prism_edge.errors import ClusterError, PeerLostError
 from prism_edge.families.model import Model
-from prism_edge.forward import lead
+from prism_edge.request import lead
 from prism_edge.plan import Plan
 from prism_edge.spans import Recorder
 from prism_edge.transport.gloo import Gloo, GlooStore, gloo_available

@@ -1,0 +1,256 @@
+"""One request between ranks: rank 0 leads it, the others follow.
+
+Raw inputs travel, never embeddings. Text goes whole to every rank, which then forms by itself what
+it hears before block 0. Of an image a rank gets its own patches at once, and that first knowledge
+in a second message, while it embeds. Letters: B batch, N tokens, n own tokens, R heard columns,
+D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from prism_edge.echo import PROBE, follow_echo
+from prism_edge.exchange import Exchange, exchange_of
+from prism_edge.families.model import Model, Tensors
+from prism_edge.forward import Keep, decode_heard, run_blocks
+from prism_edge.layout import Layout, Needs, batch_shares, check_fits, token_layout
+from prism_edge.plan import LOCAL, Plan
+from prism_edge.spans import Recorder
+from prism_edge.tensors.known import own_rows
+from prism_edge.transport import Pending, Transport
+from prism_edge.wire import Header, pack_body, receive_header, send_request, unpack_body
+
+
+@torch.inference_mode()
+def lead(
+    model: Model,
+    name: str,
+    plan: Plan,
+    inputs: Tensors,
+    group: Transport | None,
+    recorder: Recorder,
+) -> Tensors:
+    """The outputs of one request under ``plan``, on rank 0; ``name`` tells the ranks which model.
+
+    Raises ``InputError``, ``PlanError`` and ``ModelError`` before anything is sent,
+    ``PeerLostError`` when a rank goes missing on the way; the inputs are untouched, so the request
+    can be answered again.
+    """
+    prepared = model.prepare(inputs)
+    batch, tokens = next(iter(prepared.values())).shape[0], model.tokens(prepared)
+    check_fits(plan, model.shape, batch, tokens, 1 if group is None else group.size)
+    if plan.method == "local" or group is None:
+        return answer_locally(model, prepared, recorder)
+    start, finishes = 0, []
+    for part, count in plan.parts(batch):
+        share = {key: tensor[start : start + count] for key, tensor in prepared.items()}
+        begin = _begin_split if part.method == "split" else _begin_exchange
+        finishes.append(begin(model, name, part, share, group, recorder))
+        start += count
+    answers = [finish() for finish in finishes]
+    return {key: torch.cat([answer[key] for answer in answers]) for key in answers[0]}
+
+
+@torch.inference_mode()
+def follow(models: dict[str, Model], group: Transport) -> Header:
+    """One request served as a worker, from its header to the last message; returns the header.
+
+    Waits for the header as long as it takes. Raises ``PeerLostError`` when the group breaks.
+    """
+    header = receive_header(group)
+    if header.model == PROBE:
+        follow_echo(header, group)
+        return header
+    model, recorder = models[header.model], Recorder()
+    received = unpack_body(header, group.begin({}, {0: header.body_bytes}).wait()[0])
+    if header.plan.method == "split":
+        outputs = answer_locally(model, received, recorder)
+        group.begin({0: pack_body(outputs)}, {}).wait()
+        return header
+    layout = token_layout(header.plan, model.shape, header.tokens, header.needs)
+    rank, real = group.rank, model.real(received)
+    heard: Tensor | Pending | None
+    if embeds_all(model, layout):
+        exchange = exchange_of(layout.plan, model.codebooks)
+        everything = model.embed(received, 0, layout.tokens)
+        payloads = encode_first(exchange, model, layout, everything, real, layout.hears(rank))
+        heard = decode_heard(exchange, layout, rank, payloads, everything) if payloads else None
+        x = own_rows(layout, rank, everything)
+    else:
+        size = first_bytes(layout, rank, header.batch)
+        heard = group.begin({}, {0: size})
+        part = layout.part(rank)
+        x = model.embed(received, part.start, part.stop)
+        if layout.replicas:
+            lead = model.embed(model.part(received, 0, layout.replicas), 0, layout.replicas)
+            x = torch.cat([lead, x], dim=1)
+    rows = run_blocks(model, layout, rank, x, heard, real, group, recorder)
+    if rows is not None:
+        group.begin({0: rows.float()}, {}).wait()
+    return header
+
+
+def answer_locally(model: Model, prepared: Tensors, recorder: Recorder) -> Tensors:
+    """The outputs of prepared inputs on this device alone."""
+    with recorder.span("compute"):
+        rows = local_rows(model, prepared, recorder)
+        return model.head(rows)
+
+
+def local_rows(
+    model: Model,
+    prepared: Tensors,
+    recorder: Recorder,
+    needs: Needs | None = None,
+    keep: Keep | None = None,
+) -> Tensor:
+    """The rows of the last block that are needed, computed on this device alone.  -> [B,.,D]"""
+    layout = token_layout(LOCAL, model.shape, model.tokens(prepared), needs)
+    x = model.embed(prepared, 0, layout.tokens)
+    rows = run_blocks(model, layout, 0, x, None, model.real(prepared), None, recorder, keep)
+    assert rows is not None
+    return rows
+
+
+def lead_rows(
+    model: Model,
+    name: str,
+    plan: Plan,
+    prepared: Tensors,
+    group: Transport,
+    recorder: Recorder,
+    needs: Needs | None = None,
+    keep: Keep | None = None,
+) -> Tensor:
+    """The rows of the last block that are needed, from all ranks.  -> [B,.,D]
+
+    ``plan``: prism, voltage or astra.
+    """
+    batch = next(iter(prepared.values())).shape[0]
+    layout = token_layout(plan, model.shape, model.tokens(prepared), needs)
+    exchange = exchange_of(plan, model.codebooks)
+    real, whole = model.real(prepared), embeds_all(model, layout)
+    pending: list[Pending] = []
+    with recorder.span("scatter"):
+        for rank in range(1, layout.ranks):
+            part = layout.part(rank)
+            share = prepared if whole else model.part(prepared, part.start, part.stop)
+            pending.append(
+                send_request(group, rank, name, plan, batch, layout.tokens, share, needs)
+            )
+    everything = model.embed(prepared, 0, layout.tokens)
+    speakers = layout.hears(0) if whole else tuple(range(layout.ranks))
+    payloads = encode_first(exchange, model, layout, everything, real, speakers)
+    for rank in range(1, 1 if whole else layout.ranks):
+        first = torch.cat([payloads[other] for other in layout.hears(rank)])
+        pending.append(group.begin({rank: first}, {}))
+    heard = decode_heard(exchange, layout, 0, payloads, everything) if layout.hears(0) else None
+    x = own_rows(layout, 0, everything)
+    own = run_blocks(model, layout, 0, x, heard, real, group, recorder, keep)
+    with recorder.span("gather"):
+        rows = _gather(layout, batch, own, group).to(everything)
+        for message in pending:
+            message.wait()
+    return rows
+
+
+def embeds_all(model: Model, layout: Layout) -> bool:
+    """True when a rank gets the whole input and forms everyone's first rows itself."""
+    return model.positionwise or layout.plan.method == "voltage"
+
+
+def encode_first(
+    exchange: Exchange,
+    model: Model,
+    layout: Layout,
+    everything: Tensor,
+    real: Tensor | None,
+    speakers: tuple[int, ...],
+) -> dict[int, Tensor]:
+    """What each of ``speakers`` would send before block 0.  [B,N,D] -> uint8 [bytes] by rank"""
+    rows = everything if layout.plan.tap == "before" else model.blocks[0].inputs(everything)
+    return {
+        rank: exchange.encode(
+            rows[:, layout.part(rank)],
+            layout.segments(rank),
+            None if real is None else real[:, layout.part(rank)],
+            0,
+        )
+        for rank in speakers
+    }
+
+
+def first_bytes(layout: Layout, rank: int, batch: int) -> int:
+    """Bytes of the leader's message with what ``rank`` hears before block 0."""
+    return sum(
+        layout.payload_bytes(len(layout.segments(other)), batch) for other in layout.hears(rank)
+    )
+
+
+def _begin_exchange(
+    model: Model, name: str, plan: Plan, prepared: Tensors, group: Transport, recorder: Recorder
+) -> Callable[[], Tensors]:
+    """Rank 0 under prism, voltage and astra."""
+    rows = lead_rows(model, name, plan, prepared, group, recorder)
+    with recorder.span("head"):
+        outputs = model.head(rows)
+    return lambda: outputs
+
+
+def _begin_split(
+    model: Model, name: str, plan: Plan, prepared: Tensors, group: Transport, recorder: Recorder
+) -> Callable[[], Tensors]:
+    """Rank 0 under split: every rank answers its share of the batch alone; the others' answers are
+    taken when asked for."""
+    shares = batch_shares(plan, next(iter(prepared.values())).shape[0])
+    tokens = model.tokens(prepared)
+    asked = [rank for rank in range(1, plan.p) if shares[rank]]
+    sent, start = [], shares[0]
+    with recorder.span("scatter"):
+        for rank in asked:
+            stop = start + shares[rank]
+            part = {key: tensor[start:stop] for key, tensor in prepared.items()}
+            sent.append(send_request(group, rank, name, plan, shares[rank], tokens, part))
+            start = stop
+    answers = [answer_locally(model, {k: t[: shares[0]] for k, t in prepared.items()}, recorder)]
+    headers, arriving = {}, {}
+    for rank in asked:
+        like = {key: (shares[rank], *tensor.shape[1:]) for key, tensor in answers[0].items()}
+        headers[rank] = Header.of(name, plan, shares[rank], tokens, like)
+        arriving[rank] = group.begin({}, {rank: headers[rank].body_bytes})
+
+    def finish() -> Tensors:
+        with recorder.span("gather"):
+            for rank in asked:
+                answers.append(unpack_body(headers[rank], arriving[rank].wait()[rank]))
+            for message in sent:
+                message.wait()
+        return {key: torch.cat([answer[key] for answer in answers]) for key in answers[0]}
+
+    return finish
+
+
+def _gather(layout: Layout, batch: int, own: Tensor | None, group: Transport) -> Tensor:
+    """The rows that are needed, from all ranks that finished, in order of position.  -> [B,.,D]
+
+    A token that every rank owns is the mean of its replicas.
+    """
+    width = layout.shape.width
+    others = [rank for rank in layout.finishers() if rank != 0]
+    sizes = {rank: batch * layout.rows(rank) * width * 4 for rank in others}
+    payloads = group.begin({}, sizes).wait() if sizes else {}
+    parts = {
+        rank: payload.view(torch.float32).view(batch, layout.rows(rank), width)
+        for rank, payload in payloads.items()
+    }
+    if own is not None:
+        parts[0] = own.float()
+    ordered = [parts[rank] for rank in layout.order if rank in parts]
+    if not layout.replicas or layout.needs == "last":
+        return torch.cat(ordered, dim=1)
+    shared = torch.stack([part[:, : layout.replicas] for part in ordered]).mean(dim=0)
+    return torch.cat([shared, *(part[:, layout.replicas :] for part in ordered)], dim=1)
