@@ -14,7 +14,7 @@ from prism_edge.families.model import Model
 PROCESS = Path("/proc/self")
 
 
-def memory_of(models: Iterable[Model], *, reset: bool) -> dict[str, int | bool]:
+def memory_of(models: Iterable[Model], *, reset: bool) -> dict[str, Any]:
     """Bytes resident now, resident at most, and in weights; what was found before any reset.
 
     ``reset``: the peak counts from now on. ``counted`` says whether the kernel allows that; where
