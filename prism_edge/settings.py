@@ -29,16 +29,18 @@ DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoardSettings:
-    """One board: its name, the address others reach it at, where its power figures come from, and
-    what its engine computes on (``cpu``, ``cuda`` or ``cuda:1``)."""
+    """One board: its name, the address others reach it at, where its power figures come from, what
+    its engine computes on (``cpu``, ``cuda`` or ``cuda:1``) and in which dtype."""
 
     name: str
     address: str
     power: Power = "sensor"
     device: str = "cpu"
+    dtype: ComputeDtype = "fp32"
 
     def __post_init__(self) -> None:
         one_of("boards", "power", self.power, get_args(Power))
+        one_of("boards", "dtype", self.dtype, get_args(ComputeDtype))
         if not self.name or not self.address:
             raise SettingsError("boards: name and address must not be empty")
         if not DEVICE.fullmatch(self.device):
@@ -47,15 +49,12 @@ class BoardSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSettings:
-    """A model served under ``name`` from the Hugging Face directory ``path``; every board computes
-    it in ``dtype``."""
+    """A model served under ``name`` from the Hugging Face directory ``path``."""
 
     name: str
     path: Path
-    dtype: ComputeDtype = "fp32"
 
     def __post_init__(self) -> None:
-        one_of("models", "dtype", self.dtype, get_args(ComputeDtype))
         if not self.name:
             raise SettingsError("models: name = '', a model needs a name")
 

@@ -84,6 +84,7 @@ def test_every_value_of_a_full_file_arrives(tmp_path: Path) -> None:
     address = "10.0.0.1"
     power = "none"
     device = "cuda"
+    dtype = "bf16"
     [[boards]]
     name = "b"
     address = "10.0.0.2"
@@ -91,7 +92,6 @@ def test_every_value_of_a_full_file_arrives(tmp_path: Path) -> None:
     [[models]]
     name = "m"
     path = "models/m"
-    dtype = "bf16"
     [serve]
     host = "0.0.0.0"
     port = 0
@@ -116,10 +116,10 @@ def test_every_value_of_a_full_file_arrives(tmp_path: Path) -> None:
         kind="lab",
         profiles=tmp_path / "tables",
         boards=(
-            BoardSettings(name="a", address="10.0.0.1", power="none", device="cuda"),
+            BoardSettings(name="a", address="10.0.0.1", power="none", device="cuda", dtype="bf16"),
             BoardSettings(name="b", address="10.0.0.2", power="modelled"),
         ),
-        models=(ModelSettings(name="m", path=tmp_path / "models" / "m", dtype="bf16"),),
+        models=(ModelSettings(name="m", path=tmp_path / "models" / "m"),),
         serve=ServeSettings(
             host="0.0.0.0",
             port=0,
@@ -209,8 +209,8 @@ REFUSED = {
     "device": (SMALLEST + 'device = "gpu"', ("boards", "device = 'gpu'", "cpu, cuda or cuda:N")),
     "device number": (SMALLEST + 'device = "cuda:x"', ("boards", "device = 'cuda:x'")),
     "dtype": (
-        SMALLEST + "[[models]]\nname = 'm'\npath = 'x'\ndtype = 'float16'",
-        ("models", "dtype = 'float16'", "fp32, fp16, bf16"),
+        SMALLEST + 'dtype = "float16"',
+        ("boards", "dtype = 'float16'", "fp32, fp16, bf16"),
     ),
     "objective": (
         SMALLEST + '[policy]\nobjective = "speed"',
