@@ -2,11 +2,12 @@
 
 In a causal model the leader owns the last positions, so a prefill leaves it with all that a later
 token may see: its own tokens, and what it heard of the others, which later tokens cannot change.
-Nothing is sent per token. Letters: B batch, N tokens of the prompt, V tokens of the vocabulary.
+Nothing is sent per token. Letters: B batch, N tokens of the prompts, V tokens of the vocabulary.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -38,6 +39,17 @@ class Tokens:
     ended: tuple[Reason | None, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prefilled:
+    """A batch of prompts that has been read. ``logits`` [B,V]: scores of what comes next.
+    ``lengths``: tokens of each prompt; ``limits``: tokens its answer may have."""
+
+    logits: Tensor
+    cache: Cache
+    lengths: tuple[int, ...]
+    limits: tuple[int, ...]
+
+
 def generate(
     model: Model,
     name: str,
@@ -49,10 +61,26 @@ def generate(
 ) -> Iterator[Tokens]:
     """The answers of a batch of prompts, one token of each at a time, until all have ended.
 
-    ``input_ids`` [B,N], and ``attention_mask`` when shorter prompts are padded on the left. The
-    prefill has taken place when this returns; after it ``group`` is not used. Raises ``InputError``
-    and ``PlanError`` before anything is sent, ``PeerLostError`` when a rank goes missing in the
-    prefill; the inputs are untouched, so that it can be called again.
+    The prefill has taken place when this returns. Raises what ``prefill`` raises.
+    """
+    read = prefill(model, name, plan, inputs, sampling, group, recorder)
+    return decode(model, read, sampling, recorder)
+
+
+def prefill(
+    model: Model,
+    name: str,
+    plan: Plan,
+    inputs: Tensors,
+    sampling: Sampling,
+    group: Transport | None,
+    recorder: Recorder,
+) -> Prefilled:
+    """The prompts, read under ``plan``; what the answers need of them is on this device.
+
+    ``input_ids`` [B,N], and ``attention_mask`` when shorter prompts are padded on the left. Raises
+    ``InputError`` and ``PlanError`` before anything is sent, ``PeerLostError`` when a rank goes
+    missing on the way; the inputs are untouched, so that it can be called again.
     """
     prompt, lengths = check_prompt(model, inputs, sampling)
     if any(part.method == "split" for part, _ in plan.parts(len(lengths))):
@@ -62,10 +90,10 @@ def generate(
         )
     boards = 1 if group is None else group.size
     check_fits(plan, model.shape, len(lengths), model.tokens(prompt), boards)
-    limits = [
+    limits = tuple(
         min(sampling.max_new_tokens, model.shape.tokens - length + 1)  # the last one is not read
         for length in lengths
-    ]
+    )
     cache = Cache(room=max(limits) - 1)
     with recorder.span("prefill"), torch.inference_mode():
         if plan.method == "local" or group is None:
@@ -73,7 +101,36 @@ def generate(
         else:
             rows = lead_rows(model, name, plan, prompt, group, recorder, "last", cache.keep)
         logits = model.head(rows)["logits"][:, -1]
-    return _decode(model, cache, logits, lengths, limits, sampling, recorder)
+    return Prefilled(logits=logits, cache=cache, lengths=lengths, limits=limits)
+
+
+def decode(
+    model: Model, read: Prefilled, sampling: Sampling, recorder: Recorder
+) -> Iterator[Tokens]:
+    """The answers to prompts that have been read, by this device alone."""
+    logits = read.logits
+    generator = torch.Generator(logits.device).manual_seed(sampling.seed)
+    position = torch.tensor(read.lengths, device=logits.device)[:, None]  # [B,1] of the next token
+    ended: tuple[Reason | None, ...] = (None,) * len(read.lengths)
+    with recorder.span("decode"):
+        for count in itertools.count(1):
+            chosen = next_token(logits, sampling, generator)
+            before, ids = ended, chosen.tolist()
+            ended = tuple(
+                old or _ending(token, count, limit, sampling)
+                for old, token, limit in zip(before, ids, read.limits, strict=True)
+            )
+            yield Tokens(
+                ids=tuple(
+                    token if old is None else None for token, old in zip(ids, before, strict=True)
+                ),
+                ended=ended,
+            )
+            if None not in ended:
+                return
+            logits = _read_on(model, read.cache, chosen[:, None], position)
+            # an answer that has ended is read on with the others, and its position must exist
+            position = (position + 1).clamp(max=model.shape.tokens - 1)
 
 
 def check_prompt(
@@ -107,40 +164,6 @@ def check_prompt(
     return model.prepare({**inputs, "position_ids": positions}), lengths
 
 
-def _decode(
-    model: Model,
-    cache: Cache,
-    logits: Tensor,
-    lengths: tuple[int, ...],
-    limits: list[int],
-    sampling: Sampling,
-    recorder: Recorder,
-) -> Iterator[Tokens]:
-    """Choose, show, read; [B,V] scores after the prompt."""
-    generator = torch.Generator(logits.device).manual_seed(sampling.seed)
-    position = torch.tensor(lengths, device=logits.device)[:, None]  # [B,1] of the next token
-    ended: tuple[Reason | None, ...] = (None,) * len(lengths)
-    with recorder.span("decode"):
-        for count in range(1, max(limits) + 1):
-            chosen = next_token(logits, sampling, generator)
-            before, ids = ended, chosen.tolist()
-            ended = tuple(
-                old or _ending(token, count, limit, sampling)
-                for old, token, limit in zip(before, ids, limits, strict=True)
-            )
-            yield Tokens(
-                ids=tuple(
-                    token if old is None else None for token, old in zip(ids, before, strict=True)
-                ),
-                ended=ended,
-            )
-            if None not in ended:
-                return
-            logits = _read(model, cache, chosen[:, None], position)
-            # an answer that has ended is read on with the others, and its position must exist
-            position = (position + 1).clamp(max=model.shape.tokens - 1)
-
-
 def _ending(token: int, count: int, limit: int, sampling: Sampling) -> Reason | None:
     """Why the answer ends with this token, its ``count``-th; None when it does not."""
     if token in sampling.stop:
@@ -151,7 +174,7 @@ def _ending(token: int, count: int, limit: int, sampling: Sampling) -> Reason | 
 
 
 @torch.inference_mode()
-def _read(model: Model, cache: Cache, ids: Tensor, position: Tensor) -> Tensor:
+def _read_on(model: Model, cache: Cache, ids: Tensor, position: Tensor) -> Tensor:
     """The scores after one more token of each answer.  [B,1], [B,1] -> [B,V]"""
     x = model.embed({"input_ids": ids, "position_ids": position}, 0, 1)
     return model.head(cache.decode(model.blocks, x))["logits"][:, -1]

@@ -164,7 +164,8 @@ class Engine:
         )
 
     def _do_generate(self, job: Message) -> None:
-        answer_generation(self._model(job.fields["model"]), job, self._membership, self.report)
+        model = self._model(job.fields["model"])
+        answer_generation(model, job, self._membership, self._manifest, self.report)
 
     def _do_probe(self, job: Message) -> None:
         (group, epoch), fields = self._membership.current(), job.fields
