@@ -21,16 +21,10 @@ from prism_edge.spans import Recorder
 
 
 def warm_up(name: str, model: Model, directory: Path) -> None:
-    """The model has answered once, with numbers. Raises ``ModelError`` when its weights have none.
-
-    This sees every weight but the embeddings of words and positions the example does not hold.
-    """
-    outputs = lead(model, name, LOCAL, example(model), None, Recorder())
-    if not_finite(outputs) is not None:
-        raise ModelError(
-            f"{directory}: answers an example with NaN or infinite values, so weights are not "
-            f"finite, or too large for this dtype; copy or download the checkpoint again"
-        )
+    """The model has answered once, with numbers. Raises ``ModelError`` when they are none."""
+    complaint = not_finite(lead(model, name, LOCAL, example(model), None, Recorder()))
+    if complaint is not None:
+        raise ModelError(f"{directory}: tried on an example, {complaint}")
 
 
 def example(model: Model) -> dict[str, torch.Tensor]:

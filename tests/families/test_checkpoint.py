@@ -333,3 +333,22 @@ def test_no_file_stays_mapped_beside_the_weights(bert: Path) -> None:
     held = load_file(path)  # the control: how it would be otherwise
     assert held
     assert mapped(path)
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize(
+    "key", ["bert.embeddings.word_embeddings.weight", "bert.encoder.layer.1.output.dense.bias"]
+)
+def test_weights_that_are_no_numbers_are_named(bert: Path, key: str, odd: float) -> None:
+    weights = load_file(bert / "model.safetensors")
+    weights[key].view(-1)[-1] = odd
+    save_file(weights, bert / "model.safetensors")
+    with pytest.raises(ModelError, match=rf"tensor '{key[5:]}' holds NaN or infinite values in"):
+        load(bert)
+
+
+def test_weights_may_be_as_large_as_numbers_are(bert: Path) -> None:
+    weights = load_file(bert / "model.safetensors")
+    weights["bert.embeddings.word_embeddings.weight"].fill_(3e38)
+    save_file(weights, bert / "model.safetensors")
+    load(bert)
