@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from prism_edge.errors import ModelError
@@ -81,11 +81,11 @@ def write_codebooks(directory: Path, codebooks: Codebooks, fitted: Fitted) -> Pa
         "relative_error": [round(error, 6) for error in fitted.relative_error],
     }
     partial = path.with_suffix(f".partial-{os.getpid()}")
+    tables = codebooks.tables.float().cpu().contiguous()
     try:
-        tables = codebooks.tables.float().cpu().contiguous()
-        save_file({"tables": tables}, partial, {ABOUT: json.dumps(about)})
+        partial.write_bytes(save({"tables": tables}, {ABOUT: json.dumps(about)}))
         partial.replace(path)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise ModelError(f"{path}: cannot be written ({error})") from error
     finally:
         partial.unlink(missing_ok=True)
