@@ -18,6 +18,7 @@ from simulator import affine, norm, simulate
 from torch import Tensor
 
 from prism_edge.errors import InputError, PeerLostError, PlanError
+from prism_edge.families import load
 from prism_edge.families.gpt2 import Gpt2
 from prism_edge.families.model import Model
 from prism_edge.generate import Tokens, generate
@@ -200,6 +201,24 @@ def test_a_prefill_sends_what_a_prompt_takes_and_no_answer(plan: str) -> None:
     headers = (parsed.p - 1) * HEADER_BYTES
     assert sum(transport.sent_bytes for transport in group) == expected + headers
     assert wire_bytes(parsed, model.shape, 3, PROMPT) > expected  # all rows, gathered
+
+
+@pytest.mark.parametrize("plan", ["local", "prism:p=2,l=2"])
+def test_a_device_in_half_precision_generates(tmp_path: Path, plan: str) -> None:
+    """Its scores are coarser, so a token may differ in time; the first ones do not."""
+    half = load(checkpoints.write(tmp_path / "gpt2", *checkpoint()), "cpu", "bf16")
+    expected = answers(steps_of(small_gpt2(), plan, padded([13, 4, 9]))[0])
+    found = answers(steps_of(half, plan, padded([13, 4, 9]))[0])
+    assert [len(answer) for answer in found] == [NEW] * 3
+    assert [answer[:1] for answer in found] == [answer[:1] for answer in expected]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("plan", ["local", "voltage:p=2", "prism:p=2,l=2"])
+def test_a_gpu_says_the_same(tmp_path: Path, plan: str) -> None:
+    model = load(checkpoints.write(tmp_path / "gpt2", *checkpoint()), "cuda")
+    for inputs in (prompts(), padded([13, 4, 9])):
+        assert answers(steps_of(model, plan, inputs)[0]) == simulated(small_gpt2(), plan, inputs)
 
 
 # what is drawn

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from prism_edge.tensors.attention import attention
+from prism_edge.tensors.attention import as_mask, attention
 from prism_edge.tensors.block import Block
 from prism_edge.tensors.known import Known
 
@@ -26,9 +26,10 @@ class BlockCache:
         many more there can be."""
         self.columns = k.shape[2]
         self._k, self._v = _roomy(k, room), _roomy(v, room)
-        self._bias = bias
+        self._bias: Tensor | None = None
         if bias is not None:
-            self._bias = torch.cat([bias, bias.new_zeros(*bias.shape[:3], room)], dim=3)
+            later = bias.new_zeros(*bias.shape[:3], room)
+            self._bias = as_mask(torch.cat([bias, later], dim=3), k)
 
     @property
     def elements(self) -> int:
@@ -59,7 +60,7 @@ class Cache:
         """The next block's columns [B,H,M,F] and what they stand for, as a prefill finds them."""
         bias = None
         if not bool((columns.count == 1).all()):
-            bias = columns.count.log()[:, None, None].to(k.device)
+            bias = columns.count.log()[:, None, None]
         self.blocks.append(BlockCache(k, v, bias, self.room))
 
     def decode(self, blocks: Sequence[Block], x: Tensor) -> Tensor:
