@@ -13,7 +13,8 @@
     ├── JournalError          a journal that cannot be read
     ├── ClusterError          something between boards
     │   ├── UnreachableError  a board or daemon does not answer
-    │   └── PeerLostError     a peer died, froze or sent the wrong thing during an exchange
+    │   └── PeerLostError     a peer died, froze or left during an exchange
+    │       └── OutOfStepError  it sent something else than was agreed on
     └── ServiceError          the daemon refuses a request it has understood
         ├── NotFoundError     no such model                                        (HTTP 404)
         ├── UnavailableError  full, loading or draining; carries retry_after_s     (HTTP 503)
@@ -68,7 +69,11 @@ class UnreachableError(ClusterError):
 
 
 class PeerLostError(ClusterError):
-    """A peer died, froze, or sent something that was not agreed on, during an exchange."""
+    """A peer died, froze or left during an exchange."""
+
+
+class OutOfStepError(PeerLostError):
+    """A peer sent something else than was agreed on; the group is of no more use."""
 
 
 class ServiceError(PrismError):

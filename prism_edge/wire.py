@@ -15,7 +15,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from prism_edge.errors import PeerLostError, PrismError
+from prism_edge.errors import OutOfStepError, PrismError
 from prism_edge.layout import Needs
 from prism_edge.plan import Plan
 from prism_edge.transport import Pending, Transport
@@ -73,7 +73,7 @@ class Header:
 
     @classmethod
     def decode(cls, data: Tensor) -> Header:
-        """The header in uint8 [HEADER_BYTES]; ``PeerLostError`` when it is none."""
+        """The header in uint8 [HEADER_BYTES]; ``OutOfStepError`` when it is none."""
         try:
             model, plan, batch, tokens, needs, tensors = json.loads(data.numpy().tobytes())
             listed = tuple((name, code, tuple(shape)) for name, code, shape in tensors)
@@ -85,7 +85,7 @@ class Header:
             header = cls(str(model), Plan.parse(str(plan)), batch, tokens, needs, listed)
             _ = header.body_bytes  # only known dtypes have one
         except (ValueError, KeyError, TypeError, PrismError) as error:
-            raise PeerLostError(f"rank 0 sent a header that does not parse: {error}") from error
+            raise OutOfStepError(f"rank 0 sent a header that does not parse: {error}") from error
         return header
 
 

@@ -28,7 +28,7 @@ from prism_edge.engine.memory import memory_of
 from prism_edge.engine.messages import Message, read_message, write_message
 from prism_edge.engine.order import carry_out, not_finite, tensors
 from prism_edge.engine.staging import stage
-from prism_edge.errors import InputError, PeerLostError, PrismError
+from prism_edge.errors import InputError, OutOfStepError, PeerLostError, PrismError
 from prism_edge.families import load
 from prism_edge.families.model import Model
 from prism_edge.plan import Plan
@@ -135,7 +135,7 @@ class Engine:
                 follow(self._models, group)
         except Exception as error:  # anything at all breaks the group: rank 0 answers by itself
             reason = str(error) or type(error).__name__
-            if not isinstance(error, PeerLostError):
+            if isinstance(error, OutOfStepError) or not isinstance(error, PeerLostError):
                 self._membership.say_why(seat, reason)
             if self._membership.leave(seat.epoch):
                 self._left(seat.epoch, reason)

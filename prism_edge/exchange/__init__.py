@@ -10,6 +10,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from prism_edge.errors import PlanError
 from prism_edge.exchange.codes import Codes
 from prism_edge.exchange.rows import Rows
 from prism_edge.plan import Plan
@@ -33,8 +34,17 @@ class Exchange(Protocol):
 
 
 def exchange_of(plan: Plan, codebooks: Callable[[int, int], Codebooks]) -> Exchange:
-    """The exchange of ``plan``; ``codebooks(g, k)`` finds a model's, where the plan wants them."""
+    """The exchange of ``plan``; ``codebooks(g, k)`` finds a model's, where the plan wants them.
+
+    Raises ``PlanError`` when those are for the other tap.
+    """
     if plan.g is not None and plan.k is not None:
-        return Codes(codebooks(plan.g, plan.k))
+        books = codebooks(plan.g, plan.k)
+        if books.tap != plan.tap:
+            raise PlanError(
+                f"plan {plan}: the codebooks g={plan.g}, k={plan.k} were made for rows "
+                f"{books.tap} the norm; ask for tap={books.tap}"
+            )
+        return Codes(books)
     assert plan.dtype is not None
     return Rows(plan.dtype, means=plan.l is not None)

@@ -25,7 +25,7 @@ import torch
 import torch.distributed
 from torch import Tensor
 
-from prism_edge.errors import ClusterError, PeerLostError
+from prism_edge.errors import ClusterError, OutOfStepError, PeerLostError
 from prism_edge.transport import FRAME_BYTES
 from prism_edge.transport.buffers import Buffers
 from prism_edge.transport.quiet import network_threads, quieten
@@ -160,7 +160,7 @@ class Gloo:
         sequence, size = FRAME.unpack(buffer[:FRAME_BYTES].numpy().tobytes())
         expected = self._next("receive", rank), buffer.numel() - FRAME_BYTES
         if (sequence, size) != expected:
-            raise PeerLostError(
+            raise OutOfStepError(
                 f"rank {self.rank}: rank {rank} sent message {sequence} of {size} bytes, "
                 f"agreed was message {expected[0]} of {expected[1]}; do both boards run the same "
                 f"prism-edge?"

@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from prism_edge.errors import PeerLostError
+from prism_edge.errors import OutOfStepError, PeerLostError
 
 T = TypeVar("T")
 Mailbox = dict[tuple[int, int], "queue.Queue[Tensor | None]"]
@@ -49,7 +49,7 @@ class Loopback:
             self._taken[source] += 1
         payload = self._early.pop((source, number))
         if payload.numel() != size:
-            raise PeerLostError(
+            raise OutOfStepError(
                 f"rank {self.rank}: rank {source} sent {payload.numel()} bytes, agreed were {size}"
             )
         return payload
