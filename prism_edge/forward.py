@@ -23,6 +23,7 @@ from prism_edge.transport import Pending, Transport
 
 # takes keys and values [B,H,M,F] of each block in turn, and what their columns stand for
 Keep = Callable[[Tensor, Tensor, Known], None]
+AHEAD = 2  # blocks; with 1, the word that a receive is posted often comes after the send
 
 
 def run_blocks(
@@ -46,7 +47,8 @@ def run_blocks(
         exchanges.heard = heard
     elif heard is not None:
         exchanges.arriving[0] = heard
-    exchanges.expect(1)
+    for block_ahead in range(1, 1 + AHEAD):
+        exchanges.expect(block_ahead)
     columns: dict[int, tuple[Known, Tensor | None]] = {}
     own_real = None if real is None else real[:, layout.part(rank)]
     for index, block in enumerate(model.blocks):
@@ -93,8 +95,8 @@ def head_rows(layout: Layout) -> slice:
 class Exchanges:
     """The messages of one rank in one request, in the order of the blocks.
 
-    Receives are posted one block ahead: then a message leaves its sender in one piece, without
-    asking, and arrives without the receiver's help while it computes. ``heard`` [B,R,D]: the rows
+    Receives are posted ahead: the sender then knows that it may send, and a message leaves in one
+    piece and arrives without the receiver's help while it computes. ``heard`` [B,R,D]: the rows
     heard last.
     """
 
@@ -159,7 +161,7 @@ class Exchanges:
                 self._exchange, self._layout, self._rank, payloads, like, block
             )
         if block > 0:
-            self.expect(block + 1)
+            self.expect(block + AHEAD)
 
     def finish(self) -> None:
         """What this rank has sent has left."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from prism_edge.echo import PROBE, follow_echo
+from prism_edge.errors import ClusterError
 from prism_edge.exchange import Exchange, exchange_of
 from prism_edge.families.model import Model, Tensors
 from prism_edge.forward import Keep, decode_heard, run_blocks
@@ -65,15 +66,26 @@ def follow(models: dict[str, Model], group: Transport) -> Header:
     if header.model == PROBE:
         follow_echo(header, group)
         return header
-    model, recorder = models[header.model], Recorder()
-    received = unpack_body(header, group.begin({}, {0: header.body_bytes}).wait()[0])
+    recorder = Recorder()
+    try:
+        model = models[header.model]
+    except KeyError:
+        raise ClusterError(
+            f"rank 0 asks for model {header.model!r}, which is not here (models: "
+            f"{', '.join(models) or 'none'}); list the same models on every board"
+        ) from None
+    body = group.begin({}, {0: header.body_bytes})
     if header.plan.method == "split":
-        outputs = answer_locally(model, received, recorder)
+        outputs = answer_locally(model, unpack_body(header, body.wait()[0]), recorder)
         group.begin({0: pack_body(outputs)}, {}).wait()
         return header
     layout = token_layout(header.plan, model.shape, header.tokens, header.needs)
-    rank, real = group.rank, model.real(received)
-    heard: Tensor | Pending | None
+    rank = group.rank
+    heard: Tensor | Pending | None = None
+    if not embeds_all(model, layout):
+        heard = group.begin({}, {0: first_bytes(layout, rank, header.batch)})
+    received = unpack_body(header, body.wait()[0])
+    real = model.real(received)
     if embeds_all(model, layout):
         exchange = exchange_of(layout.plan, model.codebooks)
         everything = model.embed(received, 0, layout.tokens)
@@ -81,8 +93,6 @@ def follow(models: dict[str, Model], group: Transport) -> Header:
         heard = decode_heard(exchange, layout, rank, payloads, everything) if payloads else None
         x = own_rows(layout, rank, everything)
     else:
-        size = first_bytes(layout, rank, header.batch)
-        heard = group.begin({}, {0: size})
         part = layout.part(rank)
         x = model.embed(received, part.start, part.stop)
         if layout.replicas:
@@ -134,26 +144,27 @@ def lead_rows(
     layout = token_layout(plan, model.shape, model.tokens(prepared), needs)
     exchange = exchange_of(plan, model.codebooks)
     real, whole = model.real(prepared), embeds_all(model, layout)
-    pending: list[Pending] = []
     with recorder.span("scatter"):
+        asked = []
         for rank in range(1, layout.ranks):
             part = layout.part(rank)
             share = prepared if whole else model.part(prepared, part.start, part.stop)
-            pending.append(
-                send_request(group, rank, name, plan, batch, layout.tokens, share, needs)
-            )
+            asked.append(send_request(group, rank, name, plan, batch, layout.tokens, share, needs))
+        for request in asked:  # in the kernel's hands, which goes on while this rank computes
+            request.wait()
+    leaving: list[Pending] = []
     everything = model.embed(prepared, 0, layout.tokens)
     speakers = layout.hears(0) if whole else tuple(range(layout.ranks))
     payloads = encode_first(exchange, model, layout, everything, real, speakers)
     for rank in range(1, 1 if whole else layout.ranks):
         first = torch.cat([payloads[other] for other in layout.hears(rank)])
-        pending.append(group.begin({rank: first}, {}))
+        leaving.append(group.begin({rank: first}, {}))
     heard = decode_heard(exchange, layout, 0, payloads, everything) if layout.hears(0) else None
     x = own_rows(layout, 0, everything)
     own = run_blocks(model, layout, 0, x, heard, real, group, recorder, keep)
     with recorder.span("gather"):
         rows = _gather(layout, batch, own, group).to(everything)
-        for message in pending:
+        for message in leaving:
             message.wait()
     return rows
 

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 
 from prism_edge.errors import ClusterError
 
-BUFFER_BYTES = 1 << 20
+BUFFER_BYTES = 4 << 20
+# of asm-generic/socket.h; Python's module does not name them
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 
 
 def listening_socket(address: str) -> socket.socket:
@@ -45,12 +47,15 @@ def shut_down(*, spare_port: int) -> int:
 def widen(*, spare_port: int) -> None:
     """Connected TCP sockets can hold a whole exchange, so that it travels while nobody attends.
 
-    The kernel's limit (net.core.wmem_max, rmem_max) stays in force.
+    Without CAP_NET_ADMIN only up to the kernel's limits (net.core.wmem_max, rmem_max).
     """
     for connection in _connected(spare_port):
         with contextlib.suppress(OSError):  # a peer that has left already is noticed elsewhere
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+            # beyond the kernel's limit where that is allowed (CAP_NET_ADMIN)
+            connection.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, BUFFER_BYTES)
+            connection.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
 
 
 def _connected(spare_port: int) -> Iterator[socket.socket]:
