@@ -1,110 +1,112 @@
-"""``prism-edge bench``: plans against each other, measured in pairs."""
+"""``prism-edge bench``: how fast every plan is, against Hugging Face, one board and its bound."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from prism_edge.profile.compare import Comparison, Estimate
+    from prism_edge.settings import Settings
 
 app = typer.Typer(
-    name="bench", help="Plans against each other, measured in pairs.", no_args_is_help=True
+    name="bench", help="How fast every plan is, measured in pairs.", no_args_is_help=True
 )
-
-PLANS = ["local", "split:p=2", "prism:p=2,l=10,dtype=fp16", "voltage:p=2,dtype=fp32"]
+BOARDS, RATE, MODELS = 2, "100mbit", "vit-b16,bert-base,gpt2"
 
 
 @app.callback()
 def about() -> None:
-    """Plans against each other, measured in pairs."""
+    """How fast every plan is, measured in pairs."""
 
 
 @app.command()
 def engine(
-    cluster: Annotated[Path, typer.Option(help="cluster.toml of a lab")],
-    model: Annotated[str, typer.Option(help="NAME=DIR, or a name listed in cluster.toml")],
+    boards: Annotated[
+        int | None, typer.Option(help=f"boards of the lab it makes ({BOARDS})", min=1, max=8)
+    ] = None,
+    rate: Annotated[str | None, typer.Option(help=f"rate of that lab's links ({RATE})")] = None,
+    cluster: Annotated[
+        Path | None, typer.Option(help="cluster.toml of a lab that is there, instead")
+    ] = None,
+    models: Annotated[
+        str | None,
+        typer.Option(help=f"{MODELS} (random weights), NAME=DIR, or names in cluster.toml"),
+    ] = None,
+    batches: Annotated[str, typer.Option(help="batch sizes")] = "1,4,8",
+    tokens: Annotated[
+        str | None, typer.Option(help="lengths of texts (bert-base 256, gpt2 512, others 128)")
+    ] = None,
     plan: Annotated[
-        list[str] | None, typer.Option(help="a plan to compare; repeatable (default: one of each)")
+        list[str] | None,
+        typer.Option(help="a plan besides local; repeatable (default: one of each method)"),
     ] = None,
-    against: Annotated[
-        list[str] | None, typer.Option(help="a plan to take ratios to; repeatable (default: local)")
-    ] = None,
-    batch: Annotated[int, typer.Option(help="answers per request")] = 4,
-    tokens: Annotated[int | None, typer.Option(help="length of texts", min=1)] = None,
-    repeats: Annotated[int, typer.Option(help="rounds; each answers every plan once")] = 10,
-    seed: Annotated[int, typer.Option(help="of the order within rounds and the bootstrap")] = 0,
+    repeats: Annotated[int, typer.Option(help="rounds; each times everything once")] = 10,
+    seed: Annotated[int, typer.Option(help="of inputs, orders and the bootstrap")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Answer the same request by every plan, again and again, and print the ratios.
+    """Time Hugging Face, local, every plan and its compute-only bound in interleaved rounds.
 
-    prism-edge bench engine --cluster cluster.toml --model vit=models/vit --plan local
-    --plan prism:p=2,l=10,dtype=fp16 --batch 4
+    Makes a lab of its own and removes it. Example: prism-edge bench engine --models vit-b16
+    --batches 1,4 --rate 20mbit --plan prism:p=2,l=10,dtype=fp16 --plan voltage:p=2
     """
-    import dataclasses
-
+    from prism_edge.cli.bench_table import readable
+    from prism_edge.cli.profile import numbers
+    from prism_edge.errors import SettingsError
     from prism_edge.plan import Plan
-    from prism_edge.profile.compare import Wanted, compare_plans
-    from prism_edge.profile.measured import Measured
+    from prism_edge.profile.bench import Found, bench
+    from prism_edge.profile.cases import Wanted, find_models
     from prism_edge.profile.progress import progress_on
-    from prism_edge.settings import parse_model, read_settings
+    from prism_edge.profile.random_models import cached, default_cache
+    from prism_edge.settings import read_settings
 
-    settings = read_settings(cluster)
-    listed = {item.name for item in settings.models}
-    if model not in listed:
-        settings = settings.with_models((parse_model(model),))
-    baselines = tuple(Plan.parse(text) for text in against or ["local"])
-    plans = tuple(Plan.parse(text) for text in plan or PLANS)
+    if cluster and (boards or rate):
+        raise SettingsError("--boards and --rate are for a lab made here; --cluster has its own")
+    settings = read_settings(cluster) if cluster else None
+    listed = settings.models if settings else ()
+    names = models.split(",") if models else [item.name for item in listed] or MODELS.split(",")
+    found_models, made = find_models(names, listed, default_cache())
     wanted = Wanted(
-        model=model if model in listed else parse_model(model).name,
-        plans=tuple(dict.fromkeys((*baselines, *plans))),
-        against=baselines,
-        batch=batch,
-        tokens=tokens,
+        models=found_models,
+        random=made,
+        batches=numbers("--batches", batches),
+        tokens=numbers("--tokens", tokens) if tokens else (),
+        plans=tuple(Plan.parse(text) for text in plan or ()),
         repeats=repeats,
         seed=seed,
     )
-    progress = progress_on()
-    done = 0.0
+    found, progress, done = Found(), progress_on(), 0.0
 
-    def tell(measured: Measured, total: float) -> None:
+    def tell(text: str, share: float) -> None:
         nonlocal done
-        done += measured.weight_s
-        progress.advance(measured.text, done, total)
+        done += share
+        progress.advance(text, done, 1.0)
 
     try:
-        found = compare_plans(settings, wanted, tell)
+        for name in made:
+            tell(f"random weights of {name}, in {default_cache()}", 0.0)
+            cached(name, default_cache())
+        with nullcontext(settings) if settings else lab(boards or BOARDS, rate or RATE) as place:
+            bench(place, wanted, found, tell)
     finally:
         progress.close()
-    print(json.dumps(dataclasses.asdict(found)) if as_json else readable(found))
+        if found.rows:  # also what was finished before an interrupt or an error
+            text = {"rows": found.rows, "conditions": found.conditions}
+            print(json.dumps(text, default=dataclasses.asdict) if as_json else readable(found))
 
 
-def readable(found: Comparison) -> str:
-    """The comparison as a table; times in ms, ratios with their 95 % intervals."""
-    baselines = list(found.plans[0].ratios)
-    width = max(len(plan.plan) for plan in found.plans)
-    head = f"{'plan':{width}}  {'latency ms':>22}  {'wire bytes':>12}"
-    lines = [head + "".join(f"  {'/ ' + base:>24}" for base in baselines)]
-    for plan in found.plans:
-        line = f"{plan.plan:{width}}  {_interval(plan.latency_s, 1e3, 1):>22}"
-        line += f"  {plan.wire_bytes:>12,}"
-        lines.append(
-            line + "".join(f"  {_interval(plan.ratios[base], 1, 3):>24}" for base in baselines)
-        )
-    lines.append(
-        "medians [95 % bootstrap interval]; ratios are paired within rounds, below 1 is faster"
-    )
-    lines += [f"{key:13} {value}" for key, value in found.conditions.items()]
-    if found.conditions["kind"] != "boards":
-        lines.append("emulated: boards are processes of one machine")
-    return "\n".join(lines)
+def lab(boards: int, rate: str) -> AbstractContextManager[Settings]:
+    """A lab for this run; stderr says so where links are not the kernel's."""
+    from prism_edge.cluster.modes import choose
+    from prism_edge.cluster.shaping import parse_rate
+    from prism_edge.profile.place import own_lab
 
-
-def _interval(estimate: Estimate, scale: float, digits: int) -> str:
-    median, low, high = (
-        f"{value * scale:.{digits}f}" for value in (estimate.median, estimate.low, estimate.high)
-    )
-    return f"{median} [{low}, {high}]"
+    mode, why = choose("auto")
+    if mode == "paced":
+        print(f"links are paced by the transport, not by the kernel: {why}", file=sys.stderr)
+    return own_lab(boards, parse_rate(rate))

@@ -18,6 +18,7 @@ OPERATORS = {
     "_scaled_dot_product_cudnn_attention": "cudnn",
     "_safe_softmax": "math",
     "_softmax": "math",
+    "softmax": "math",
 }
 
 

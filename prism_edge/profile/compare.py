@@ -1,50 +1,113 @@
-"""Plans against each other by paired requests, on a cluster as it is now."""
+"""What interleaved rounds say: every plan by its paired ratios, with bootstrap intervals. Pure.
+
+What disturbs a machine for seconds disturbs a whole round, so ratios within rounds hold where
+seconds do not.
+"""
 
 from __future__ import annotations
 
 import random
 import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from prism_edge.errors import PlanError, SettingsError
-from prism_edge.layout import ModelShape, check_fits
-from prism_edge.plan import Plan
-from prism_edge.profile.conditions import load_average
-from prism_edge.profile.engines import start_engines
-from prism_edge.profile.measured import Measured
-from prism_edge.profile.place import find_place
-from prism_edge.profile.request import measure_requests
-from prism_edge.profile.sweep import Request
-from prism_edge.settings import Settings
-from prism_edge.tables import RequestRow
-from prism_edge.traffic import wire_bytes
+from prism_edge.plan import LOCAL, Plan
 
-TIMEOUT_S = 60.0  # longest silence inside an exchange
 RESAMPLES = 2000
 LEVEL = 0.95
 
+# hugging-face: its forward. plan: a whole request. floats: local on the very arrays that Hugging
+# Face was given. bound: the slowest rank's computing under the plan, nobody waiting for anybody.
+Kind = Literal["hugging-face", "plan", "floats", "bound"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What to compare: ``plans``, each by its ratio to every plan of ``against``."""
+class Task:
+    """One thing that is timed once per round."""
+
+    kind: Kind
+    plan: Plan = LOCAL
+
+    def __str__(self) -> str:
+        if self.kind == "hugging-face":
+            return self.kind
+        return {"plan": "", "floats": "floats to ", "bound": "bound of "}[self.kind] + str(
+            self.plan
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One timing. ``peak_bytes``: the most that was resident meanwhile, by rank; None: unknown."""
+
+    task: Task
+    turn: int
+    seconds: float
+    peak_bytes: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """What is the same for all plans that are compared: model, sizes and link."""
 
     model: str
-    plans: tuple[Plan, ...]
-    against: tuple[Plan, ...]
     batch: int
-    tokens: int | None = None
-    repeats: int = 10
-    seed: int = 0
+    tokens: int
+    rate: str | None
+    boards: int
 
-    def __post_init__(self) -> None:
-        for name, value in (("batch", self.batch), ("repeats", self.repeats)):
-            if value < 1:
-                raise SettingsError(f"--{name} {value}: allowed is 1 or more")
-        missing = [str(plan) for plan in self.against if plan not in self.plans]
-        if missing:
-            raise PlanError(f"--against {missing[0]}: is not among the plans compared")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanFacts:
+    """What is known of a plan without timing it. ``syncs``: exchanges one after the other."""
+
+    wire_bytes: int
+    syncs: int
+    weights_bytes: int
+    attention_kernel: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One plan on one cell: medians, ``_low`` and ``_high`` the 95 % interval; None: no such thing.
+
+    ``ratio_hf``: latency over Hugging Face's. ``ratio_full``: over full fp32 exchange.
+    ``speedup``: local's latency over this. ``bound_speedup``: over the bound. ``efficiency``:
+    bound over latency.
+    """
+
+    model: str
+    batch: int
+    tokens: int
+    rate: str | None
+    boards: int
+    plan: str
+    latency_s: float
+    latency_low_s: float
+    latency_high_s: float
+    ratio_hf: float | None
+    ratio_hf_low: float | None
+    ratio_hf_high: float | None
+    ratio_full: float | None
+    ratio_full_low: float | None
+    ratio_full_high: float | None
+    speedup: float | None
+    speedup_low: float | None
+    speedup_high: float | None
+    bound_s: float | None
+    bound_speedup: float | None
+    efficiency: float | None
+    efficiency_low: float | None
+    efficiency_high: float | None
+    wire_bytes: int | None
+    syncs: int | None
+    memory_peak_bytes: tuple[int, ...] | None
+    weights_bytes: int | None
+    attention_kernel: str
+
+
+Times = Mapping[int, float]  # seconds by round
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,96 +119,98 @@ class Estimate:
     high: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
-    """One plan: its latency, its paired ratio to each baseline (below 1: faster), its bytes."""
+def rows_of(
+    cell: Cell,
+    samples: Sequence[Sample],
+    facts: Mapping[Plan, PlanFacts],
+    hf_kernel: str,
+    seed: int,
+) -> list[Row]:
+    """Hugging Face first, then every plan in the order of ``facts``."""
+    times: dict[Task, dict[int, float]] = {}
+    for sample in samples:
+        times.setdefault(sample.task, {})[sample.turn] = sample.seconds
+    hf_task = Task(kind="hugging-face")
+    hf, local = times[hf_task], times[Task(kind="plan")]
+    full = next((plan for plan in facts if plan.method == "voltage" and plan.dtype == "fp32"), None)
+    rows = [_row(cell, hf_task, samples, hf, {"ratio_hf": (hf, hf)}, None, hf_kernel, seed)]
+    for plan, known in facts.items():
+        task = Task(kind="plan", plan=plan)
+        mine, bound = times[task], times.get(Task(kind="bound", plan=plan), {})
+        floats = times.get(Task(kind="floats"), mine) if plan == LOCAL else mine
+        pairs: dict[str, tuple[Times, Times]] = {
+            "ratio_hf": (floats, hf),
+            "ratio_full": (mine, times[Task(kind="plan", plan=full)] if full else {}),
+            "speedup": (local, mine),
+            "bound_speedup": (local, bound),
+            "efficiency": (bound, mine),
+        }
+        row = _row(cell, task, samples, mine, pairs, known, known.attention_kernel, seed)
+        rows.append(replace(row, bound_s=statistics.median(bound.values()) if bound else None))
+    return rows
 
-    plan: str
-    latency_s: Estimate
-    ratios: Mapping[str, Estimate]
-    wire_bytes: int
 
+def _row(
+    cell: Cell,
+    task: Task,
+    samples: Sequence[Sample],
+    latency: Times,
+    pairs: Mapping[str, tuple[Times, Times]],
+    known: PlanFacts | None,
+    kernel: str,
+    seed: int,
+) -> Row:
+    seconds = bootstrap(list(latency.values()), seed)
+    ratios = {
+        name: bootstrap(paired, seed)
+        for name, (mine, theirs) in pairs.items()
+        if (paired := paired_ratios(mine, theirs))
+    }
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """Plans compared, and under which conditions."""
+    def of(name: str, part: Literal["median", "low", "high"]) -> float | None:
+        return getattr(ratios[name], part) if name in ratios else None
 
-    plans: tuple[Compared, ...]
-    conditions: Mapping[str, str]
-
-
-def compare_plans(
-    settings: Settings, wanted: Wanted, tell: Callable[[Measured, float], None]
-) -> Comparison:
-    """Every plan answered ``repeats`` times, interleaved, on the hosts of a cluster.
-
-    Raises ``PlanError`` before anything is measured when a plan does not fit.
-    """
-    model = settings.model(wanted.model)
-    place = find_place(settings)
-    before = load_average()
-    rows: list[RequestRow] = []
-    with start_engines(
-        place.hosts, [model], timeout_s=TIMEOUT_S, pace_file=place.pace_file
-    ) as engines:
-        shape = engines.models[0].shape
-        tokens = shape.tokens if shape.fixed_tokens else wanted.tokens or min(128, shape.tokens)
-        wire = wire_of(wanted, shape, tokens, len(place.hosts))
-        if any(plan.p > 1 for plan in wanted.plans):
-            engines.join()
-        requests = [
-            Request(model=model.name, plan=plan, batch=wanted.batch, tokens=tokens, weight_s=1.0)
-            for plan in wanted.plans
-        ]
-        for measured in measure_requests(
-            engines,
-            requests,
-            rounds=wanted.repeats,
-            seed=wanted.seed,
-            deadline_s=float("inf"),
-            now=time.monotonic,
-        ):
-            rows += [row for row in measured.rows if isinstance(row, RequestRow)]
-            tell(measured, len(requests) * (wanted.repeats + 1.0))
-        torch = engines.fact(0, "torch")
-    return Comparison(
-        plans=tuple(compared(rows, wanted, wire)),
-        conditions={
-            "cluster": settings.name,
-            "kind": settings.kind,
-            "boards": str(len(place.hosts)),
-            "link": place.link,
-            "model": model.name,
-            "batch": str(wanted.batch),
-            "tokens": str(tokens),
-            "repeats": str(wanted.repeats),
-            "torch": torch,
-            "load_average": f"{before} before, {load_average()} after",
-        },
+    return Row(
+        model=cell.model,
+        batch=cell.batch,
+        tokens=cell.tokens,
+        rate=cell.rate,
+        boards=cell.boards,
+        plan=str(task),
+        latency_s=seconds.median,
+        latency_low_s=seconds.low,
+        latency_high_s=seconds.high,
+        ratio_hf=of("ratio_hf", "median"),
+        ratio_hf_low=of("ratio_hf", "low"),
+        ratio_hf_high=of("ratio_hf", "high"),
+        ratio_full=of("ratio_full", "median"),
+        ratio_full_low=of("ratio_full", "low"),
+        ratio_full_high=of("ratio_full", "high"),
+        speedup=of("speedup", "median"),
+        speedup_low=of("speedup", "low"),
+        speedup_high=of("speedup", "high"),
+        bound_s=None,
+        bound_speedup=of("bound_speedup", "median"),
+        efficiency=of("efficiency", "median"),
+        efficiency_low=of("efficiency", "low"),
+        efficiency_high=of("efficiency", "high"),
+        wire_bytes=known.wire_bytes if known else None,
+        syncs=known.syncs if known else None,
+        memory_peak_bytes=peaks([sample for sample in samples if sample.task == task]),
+        weights_bytes=known.weights_bytes if known else None,
+        attention_kernel=kernel,
     )
 
 
-def compared(rows: Sequence[RequestRow], wanted: Wanted, wire: Mapping[str, int]) -> list[Compared]:
-    """Every plan with its interval and its paired ratios. Pure."""
-    by_plan = {
-        str(plan): {row.repeat: row.latency_s for row in rows if row.plan == str(plan)}
-        for plan in wanted.plans
-    }
-    return [
-        Compared(
-            plan=name,
-            latency_s=bootstrap(list(seconds.values()), wanted.seed),
-            ratios={
-                str(base): bootstrap(paired_ratios(seconds, by_plan[str(base)]), wanted.seed)
-                for base in wanted.against
-            },
-            wire_bytes=wire[name],
-        )
-        for name, seconds in by_plan.items()
-    ]
+def peaks(samples: Sequence[Sample]) -> tuple[int, ...] | None:
+    """The most that was resident on each rank in any round; None where a round does not know."""
+    by_round = [sample.peak_bytes for sample in samples if sample.peak_bytes is not None]
+    if len(by_round) < len(samples) or not samples:
+        return None
+    return tuple(map(max, zip(*by_round, strict=True)))
 
 
-def paired_ratios(mine: Mapping[int, float], theirs: Mapping[int, float]) -> list[float]:
+def paired_ratios(mine: Times, theirs: Times) -> list[float]:
     """mine / theirs for every round that has both."""
     return [mine[turn] / theirs[turn] for turn in sorted(mine) if turn in theirs]
 
@@ -159,10 +224,3 @@ def bootstrap(values: Sequence[float], seed: int) -> Estimate:
     )
     cut = round(RESAMPLES * (1 - LEVEL) / 2)
     return Estimate(median=statistics.median(values), low=medians[cut], high=medians[-1 - cut])
-
-
-def wire_of(wanted: Wanted, shape: ModelShape, tokens: int, boards: int) -> dict[str, int]:
-    """Payload bytes of one request under each plan; ``PlanError`` when one does not fit."""
-    for plan in wanted.plans:
-        check_fits(plan, shape, wanted.batch, tokens, boards)
-    return {str(plan): wire_bytes(plan, shape, wanted.batch, tokens) for plan in wanted.plans}

@@ -10,7 +10,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prism_edge.cluster.host import Host
@@ -48,6 +48,18 @@ def hardware(root: Path = ROOT) -> str:
 def load_average(root: Path = ROOT) -> str:
     """The load average of the last minute."""
     return _text(root / "proc/loadavg").partition(" ")[0]
+
+
+def cpu_ticks(root: Path = ROOT) -> tuple[int, ...]:
+    """Time of all cores since the start, by kind as in proc(5); empty when it cannot be read."""
+    return tuple(int(word) for word in _text(root / "proc/stat").partition("\n")[0].split()[1:])
+
+
+def steal(before: Sequence[int], after: Sequence[int]) -> str:
+    """The share of the time between that a hypervisor took away; empty when it is not known."""
+    passed = [then - now for now, then in zip(before[:8], after[:8], strict=False)]
+    total = sum(passed)
+    return f"{passed[7] / total:.1%}" if len(passed) == 8 and total else ""
 
 
 def facts_of(host: Host) -> Mapping[str, str]:

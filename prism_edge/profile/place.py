@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +14,17 @@ from prism_edge.cluster.lab import Lab
 from prism_edge.cluster.local import LocalHost
 from prism_edge.cluster.shaping import format_rate
 from prism_edge.errors import SettingsError
-from prism_edge.settings import Settings
+from prism_edge.settings import Settings, read_settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where to measure. ``hosts``: by rank. ``pace_file``: only where links are paced."""
+    """Where to measure. ``hosts``: by rank. ``rate``: None where nobody knows it. ``pace_file``:
+    only where links are paced."""
 
     hosts: tuple[Host, ...]
     link: str
+    rate: str | None
     pace_file: Path | None = None
 
 
@@ -38,9 +42,11 @@ def find_place(settings: Settings) -> Place:
         )
     if settings.kind == "lab":
         return lab_place(Lab.load(settings.name), settings)
+    rate = None if settings.link.rate_bps is None else format_rate(settings.link.rate_bps)
     return Place(
         hosts=pinned_hosts([(board.name, board.address) for board in settings.ranked]),
-        link=f"{_rate(settings)}, paced in the transport, not by the kernel",
+        rate=rate,
+        link=f"{rate or 'rate unknown'}, paced in the transport, not by the kernel",
         pace_file=settings.link.pace_file,
     )
 
@@ -51,7 +57,27 @@ def lab_place(lab: Lab, settings: Settings) -> Place:
     rates = [lab.state.board(board.name).link.rate_bps for board in settings.ranked]
     same = len(set(rates)) == 1
     words = format_rate(rates[0]) if same else ", ".join(format_rate(rate) for rate in rates)
-    return Place(hosts=hosts, link=f"{words}, shaped by the kernel (tbf), switched, full duplex")
+    link = f"{words}, shaped by the kernel (tbf), switched, full duplex"
+    return Place(hosts=hosts, link=link, rate=words)
+
+
+@contextmanager
+def own_lab(boards: int, rate_bps: float) -> Iterator[Settings]:
+    """The settings of a lab made for this process; it is gone afterwards, whatever happened.
+
+    SIGTERM and SIGHUP, which would end the process where it stands, interrupt it instead.
+    """
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    try:
+        lab = Lab.up(f"bench-{os.getpid()}", boards, rate_bps)
+        try:
+            yield read_settings(lab.cluster_toml)
+        finally:
+            lab.down()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def pinned_hosts(boards: Sequence[tuple[str, str]]) -> tuple[LocalHost, ...]:
@@ -61,8 +87,3 @@ def pinned_hosts(boards: Sequence[tuple[str, str]]) -> tuple[LocalHost, ...]:
         LocalHost(name=name, address=address, core=cores[rank % len(cores)])
         for rank, (name, address) in enumerate(boards)
     )
-
-
-def _rate(settings: Settings) -> str:
-    rate_bps = settings.link.rate_bps
-    return "rate unknown" if rate_bps is None else format_rate(rate_bps)

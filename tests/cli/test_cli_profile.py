@@ -1,4 +1,4 @@
-"""``prism-edge profile`` and ``bench`` from the command line, on a small paced cluster."""
+"""``prism-edge profile`` from the command line, on a small paced cluster."""
 
 from __future__ import annotations
 
@@ -73,30 +73,6 @@ def test_profile_writes_tables_and_says_where(run: Run, cluster: Path) -> None:
     assert " s left " in err or " %  " in err  # progress, on stderr only
 
 
-@pytest.mark.gloo
-def test_bench_prints_ratios_with_their_conditions(run: Run, cluster: Path) -> None:
-    common = (
-        *("bench", "engine", "--cluster", cluster, "--model", f"v={cluster.parent / 'vit'}"),
-        *("--plan", "split:p=2", "--plan", "prism:p=2,l=3,dtype=fp16", "--repeats", 3),
-    )
-    code, out, err = run(*common, "--against", "local", "--against", "split:p=2", "--json")
-    assert code == 0, err
-    said = json.loads(out)
-    plans = {item["plan"]: item for item in said["plans"]}
-    assert set(plans) == {"local", "split:p=2", "prism:p=2,l=3,dtype=fp16"}
-    for name, item in plans.items():
-        assert set(item["ratios"]) == {"local", "split:p=2"}
-        assert item["latency_s"]["low"] <= item["latency_s"]["median"] <= item["latency_s"]["high"]
-        assert (item["wire_bytes"] == 0) == (name == "local")
-    assert plans["local"]["ratios"]["local"] == {"median": 1.0, "low": 1.0, "high": 1.0}
-    assert said["conditions"]["repeats"] == "3"
-    code, out, _ = run(*common)
-    assert code == 0
-    assert "emulated: boards are processes of one machine" in out
-    assert "/ local" in out
-    assert "paired within rounds" in out
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
     [
@@ -109,17 +85,6 @@ def test_bench_prints_ratios_with_their_conditions(run: Run, cluster: Path) -> N
         ),
         (["profile", "--cluster", "{toml}", "--model", "v={dir}/vit", "--l", "0"], 2, "--l"),
         (["profile", "--cluster", "{boards}", "--model", "v={dir}/vit"], 2, "prism-edge deploy"),
-        (["bench", "engine", "--cluster", "{boards}", "--model", "v={dir}/vit"], 2, "deploy"),
-        (
-            ["bench", "engine", "--cluster", "{toml}", "--model", "v={dir}", "--plan", "warp"],
-            2,
-            "unknown method 'warp'",
-        ),
-        (
-            ["bench", "engine", "--cluster", "{toml}", "--model", "v={dir}", "--repeats", "0"],
-            2,
-            "--repeats 0",
-        ),
     ],
 )
 def test_misuse_is_named_before_anything_is_started(
@@ -135,20 +100,10 @@ def test_misuse_is_named_before_anything_is_started(
 
 
 @pytest.mark.gloo
-@pytest.mark.parametrize("verb", [["profile", "--quick"], ["bench", "engine", "--repeats", "1"]])
-def test_a_model_that_is_none_is_named(run: Run, cluster: Path, verb: list[str]) -> None:
-    code, out, err = run(*verb, "--cluster", cluster, "--model", f"v={cluster.parent / 'none'}")
+def test_a_model_that_is_none_is_named(run: Run, cluster: Path) -> None:
+    missing = f"v={cluster.parent / 'none'}"
+    code, out, err = run("profile", "--quick", "--cluster", cluster, "--model", missing)
     assert (code, out) == (1, "")
     assert "board edge-" in err
     assert "does not exist" in err
     assert not (cluster.parent / "tables").exists()
-
-
-@pytest.mark.gloo
-def test_a_plan_that_does_not_fit_the_cluster_is_misuse(run: Run, cluster: Path) -> None:
-    code, _, err = run(
-        *("bench", "engine", "--cluster", cluster, "--model", f"v={cluster.parent / 'vit'}"),
-        *("--plan", "split:p=3", "--batch", 4),
-    )
-    assert code == 2
-    assert "3 ranks, but 2 board(s)" in err

@@ -8,40 +8,100 @@ import statistics
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rehearsal import VIT
 
-from prism_edge.errors import PlanError, SettingsError
 from prism_edge.plan import LOCAL, Plan
-from prism_edge.profile.compare import Wanted, bootstrap, compared, paired_ratios, wire_of
-from prism_edge.tables import RequestRow
+from prism_edge.profile.compare import (
+    Cell,
+    PlanFacts,
+    Sample,
+    Task,
+    bootstrap,
+    paired_ratios,
+    peaks,
+    rows_of,
+)
 
-SPLIT = Plan.parse("split:p=2")
+CELL = Cell(model="m", batch=4, tokens=197, rate="100mbit", boards=2)
 PRISM = Plan.parse("prism:p=2,l=10,dtype=fp16")
-WANTED = Wanted(model="m", plans=(LOCAL, SPLIT), against=(LOCAL,), batch=4)
+FULL = Plan.parse("voltage:p=2,dtype=fp32")
+HF, FLOATS, OURS = Task(kind="hugging-face"), Task(kind="floats"), Task(kind="plan")
+SECONDS = {
+    HF: 2.0,
+    FLOATS: 1.8,
+    OURS: 1.9,
+    Task(kind="plan", plan=PRISM): 1.0,
+    Task(kind="bound", plan=PRISM): 0.9,
+    Task(kind="plan", plan=FULL): 4.0,
+}
 
 
-def row(plan: Plan, repeat: int, latency_s: float) -> RequestRow:
-    return RequestRow(
-        plan=str(plan), model="m", batch=4, tokens=197, repeat=repeat, latency_s=latency_s
+def facts(plan: Plan) -> PlanFacts:
+    return PlanFacts(
+        wire_bytes=7 * (plan.p - 1), syncs=11, weights_bytes=330, attention_kernel="flash"
     )
+
+
+def samples(slowness: list[float]) -> list[Sample]:
+    """Rounds in which everything takes ``slowness`` times as long as it should."""
+    found = [
+        Sample(
+            task=task,
+            turn=turn,
+            seconds=seconds * slow,
+            peak_bytes=(10 + turn, 20 - turn)[: task.plan.p],
+        )
+        for turn, slow in enumerate(slowness)
+        for task, seconds in SECONDS.items()
+    ]
+    random.Random(0).shuffle(found)
+    return found
 
 
 def test_a_drifting_machine_does_not_change_a_ratio() -> None:
     source = random.Random(0)
-    slowness = [1 + turn + source.random() for turn in range(10)]
-    rows = [row(LOCAL, turn, 2.0 * slow) for turn, slow in enumerate(slowness)]
-    rows += [row(SPLIT, turn, 1.0 * slow) for turn, slow in enumerate(slowness)]
-    source.shuffle(rows)
-    local, split = compared(rows, WANTED, {"local": 0, "split:p=2": 7})
-    ratio = split.ratios["local"]
-    assert (ratio.median, ratio.low, ratio.high) == pytest.approx((0.5, 0.5, 0.5))
-    assert local.ratios["local"].high == 1.0
-    assert split.latency_s.high > 2 * split.latency_s.low  # unpaired, the drift is all there is
-    assert (local.wire_bytes, split.wire_bytes) == (0, 7)
+    drift = [1 + turn + source.random() for turn in range(10)]
+    rows = rows_of(CELL, samples(drift), {p: facts(p) for p in (LOCAL, PRISM, FULL)}, "math", 0)
+    hf, local, prism, full = rows
+    assert [row.plan for row in rows] == ["hugging-face", "local", str(PRISM), str(FULL)]
+    assert (prism.ratio_hf, prism.speedup, prism.bound_speedup, prism.efficiency) == (
+        pytest.approx((0.5, 1.9, 1.9 / 0.9, 0.9))
+    )
+    assert (prism.efficiency_low, prism.efficiency_high) == pytest.approx((0.9, 0.9))
+    assert (prism.ratio_full, prism.ratio_full_high, full.ratio_full) == pytest.approx(
+        (0.25,) * 2 + (1,)
+    )
+    assert local.ratio_hf == pytest.approx(0.9)  # of the run on Hugging Face's own floats
+    assert local.speedup == hf.ratio_hf == 1.0
+    assert local.latency_s == pytest.approx(1.9 * statistics.median(drift))
+    assert prism.latency_high_s > 2 * prism.latency_low_s  # unpaired, the drift is all there is
+
+
+def test_what_there_is_not_is_none() -> None:
+    hf, local, _, full = rows_of(
+        CELL, samples([1.0]), {p: facts(p) for p in (LOCAL, PRISM, FULL)}, "math", 0
+    )
+    assert (hf.speedup, hf.efficiency, hf.wire_bytes, hf.weights_bytes) == (None,) * 4
+    assert (local.bound_s, local.bound_speedup, local.efficiency_low) == (None,) * 3
+    assert (full.bound_s, full.efficiency) == (None, None)  # its bound was not measured
+    assert rows_of(CELL, samples([1.0]), {LOCAL: facts(LOCAL)}, "", 0)[1].ratio_full is None
+    assert (hf.attention_kernel, local.attention_kernel) == ("math", "flash")
+
+
+def test_a_row_knows_the_worst_round_of_every_rank() -> None:
+    rows = rows_of(CELL, samples([1.0, 1.0]), {p: facts(p) for p in (LOCAL, PRISM)}, "", 0)
+    assert rows[1].memory_peak_bytes == (11,)
+    assert rows[2].memory_peak_bytes == (11, 20)
+    assert peaks([Sample(task=OURS, turn=0, seconds=1.0)]) is None
+    assert peaks([]) is None
 
 
 def test_rounds_without_a_partner_are_left_out() -> None:
     assert paired_ratios({0: 1.0, 1: 3.0, 2: 8.0}, {1: 2.0, 2: 4.0, 5: 9.0}) == [1.5, 2.0]
+
+
+def test_tasks_are_told_apart_by_name() -> None:
+    assert len({str(task) for task in SECONDS}) == len(SECONDS)
+    assert str(OURS) == "local"
 
 
 @given(st.lists(st.floats(0.1, 10), min_size=1, max_size=30), st.integers(0, 3))
@@ -68,26 +128,3 @@ def test_an_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     found = [bootstrap([source.gauss(0, 1) for _ in range(25)], 0) for _ in range(60)]
     covered = sum(estimate.low <= 0 <= estimate.high for estimate in found)
     assert 51 <= covered <= 60
-
-
-def test_bytes_on_the_wire_are_the_layouts() -> None:
-    wanted = Wanted(model="m", plans=(LOCAL, PRISM), against=(LOCAL,), batch=1)
-    # METHODS of the paper: patches + first means + 11 exchanges; the last one is one-way
-    assert wire_of(wanted, VIT, 197, 2) == {"local": 0, str(PRISM): 75264 + 15360 + 322560}
-
-
-def test_a_plan_that_does_not_fit_is_refused() -> None:
-    wanted = Wanted(model="m", plans=(LOCAL, PRISM), against=(LOCAL,), batch=1)
-    with pytest.raises(PlanError, match="1 board"):
-        wire_of(wanted, VIT, 197, 1)
-
-
-@pytest.mark.parametrize(("batch", "repeats"), [(0, 1), (1, 0)])
-def test_nothing_to_measure_is_refused(batch: int, repeats: int) -> None:
-    with pytest.raises(SettingsError, match="allowed is 1"):
-        Wanted(model="m", plans=(LOCAL,), against=(LOCAL,), batch=batch, repeats=repeats)
-
-
-def test_a_baseline_must_be_measured_too() -> None:
-    with pytest.raises(PlanError, match="not among the plans"):
-        Wanted(model="m", plans=(LOCAL,), against=(SPLIT,), batch=1)

@@ -1,0 +1,59 @@
+"""The Hugging Face process answers what our engines answer, and says so when it cannot start."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+import checkpoints
+import numpy as np
+import pytest
+
+from prism_edge.cluster.local import LocalHost
+from prism_edge.errors import ClusterError, ModelError
+from prism_edge.profile.engines import start_engines
+from prism_edge.profile.reference import start_reference
+from prism_edge.profile.rounds import inputs, require_same
+from prism_edge.settings import ModelSettings
+
+HOST = LocalHost(name="edge-1", core=min(os.sched_getaffinity(0)))
+MAKERS = {
+    "vit": partial(checkpoints.vit, num_labels=7),
+    "bert": checkpoints.bert,
+    "gpt2": checkpoints.gpt2,
+}
+
+
+@pytest.mark.gloo
+@pytest.mark.parametrize("family", MAKERS)
+def test_it_answers_what_our_local_plan_answers(family: str, tmp_path: Path) -> None:
+    checkpoints.write(tmp_path / "m", *MAKERS[family]())
+    settings = ModelSettings(name="m", path=tmp_path / "m")
+    with (
+        start_reference(HOST, tmp_path / "m") as reference,
+        start_engines([HOST], [settings]) as engines,
+    ):
+        _, given = inputs(engines.models[0], 3, 17, 0)
+        theirs = reference.ask("run", given, outputs=True)
+        ours = engines.ask(0, "run", given, model="m", plan="local").arrays
+        require_same("m", ours, theirs.arrays)
+        other = {name: np.ascontiguousarray(array[::-1]) for name, array in given.items()}
+        with pytest.raises(ModelError, match="differs from Hugging Face's"):
+            require_same("m", ours, reference.ask("run", other, outputs=True).arrays)
+        assert theirs.fields["seconds"] > 0
+        assert reference.ask("run", given, outputs=False).arrays == {}
+        assert reference.ask("kernel", given).fields["attention_kernel"] == "flash"
+        assert reference.ask("memory", reset=False).fields["peak_bytes"] > 1 << 20
+        with pytest.raises(ClusterError):  # and goes on
+            reference.ask("run", {"nonsense": given[next(iter(given))]}, outputs=True)
+        reference.ask("run", given, outputs=False)
+
+
+@pytest.mark.gloo
+def test_a_directory_that_holds_no_model_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ModelError, match=r"edge-1: transformers cannot load .*none"),
+        start_reference(HOST, tmp_path / "none"),
+    ):
+        pass
