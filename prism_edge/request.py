@@ -108,7 +108,15 @@ def answer_locally(model: Model, prepared: Tensors, recorder: Recorder) -> Tenso
     """The outputs of prepared inputs on this device alone."""
     with recorder.span("compute"):
         rows = local_rows(model, prepared, recorder)
-        return model.head(rows)
+        return answers_of(model, rows)
+
+
+def answers_of(model: Model, rows: Tensor) -> Tensors:
+    """The outputs from the rows of the last block, in fp32 and in host memory.  [B,.,D] -> by name
+
+    So do they travel, and so do they leave the engine.
+    """
+    return {name: tensor.float().cpu() for name, tensor in model.head(rows).items()}
 
 
 def local_rows(
@@ -163,7 +171,7 @@ def lead_rows(
     x = own_rows(layout, 0, everything)
     own = run_blocks(model, layout, 0, x, heard, real, group, recorder, keep)
     with recorder.span("gather"):
-        rows = _gather(layout, batch, own, group).to(everything)
+        rows = _gather(layout, batch, own, group, everything)
         for message in leaving:
             message.wait()
     return rows
@@ -188,7 +196,7 @@ def encode_first(
         rank: exchange.encode(
             rows[:, layout.part(rank)],
             layout.segments(rank),
-            None if real is None else real[:, layout.part(rank)],
+            None if real is None else real[:, layout.part(rank)].to(rows.device),
             0,
         )
         for rank in speakers
@@ -208,7 +216,7 @@ def _begin_exchange(
     """Rank 0 under prism, voltage and astra."""
     rows = lead_rows(model, name, plan, prepared, group, recorder)
     with recorder.span("head"):
-        outputs = model.head(rows)
+        outputs = answers_of(model, rows)
     return lambda: outputs
 
 
@@ -227,6 +235,8 @@ def _begin_split(
             part = {key: tensor[start:stop] for key, tensor in prepared.items()}
             sent.append(send_request(group, rank, name, plan, shares[rank], tokens, part))
             start = stop
+        for message in sent:  # in the kernel's hands, which goes on while this rank computes
+            message.wait()
     answers = [answer_locally(model, {k: t[: shares[0]] for k, t in prepared.items()}, recorder)]
     headers, arriving = {}, {}
     for rank in asked:
@@ -236,17 +246,17 @@ def _begin_split(
 
     def finish() -> Tensors:
         with recorder.span("gather"):
-            for rank in asked:
-                answers.append(unpack_body(headers[rank], arriving[rank].wait()[rank]))
-            for message in sent:
-                message.wait()
+            answers.extend(unpack_body(headers[r], arriving[r].wait()[r]) for r in asked)
         return {key: torch.cat([answer[key] for answer in answers]) for key in answers[0]}
 
     return finish
 
 
-def _gather(layout: Layout, batch: int, own: Tensor | None, group: Transport) -> Tensor:
-    """The rows that are needed, from all ranks that finished, in order of position.  -> [B,.,D]
+def _gather(
+    layout: Layout, batch: int, own: Tensor | None, group: Transport, like: Tensor
+) -> Tensor:
+    """The rows that are needed, from all ranks that finished, in order of position, in the dtype
+    and on the device of ``like``.  -> [B,.,D]
 
     A token that every rank owns is the mean of its replicas.
     """
@@ -255,11 +265,11 @@ def _gather(layout: Layout, batch: int, own: Tensor | None, group: Transport) ->
     sizes = {rank: batch * layout.rows(rank) * width * 4 for rank in others}
     payloads = group.begin({}, sizes).wait() if sizes else {}
     parts = {
-        rank: payload.view(torch.float32).view(batch, layout.rows(rank), width)
+        rank: payload.view(torch.float32).view(batch, layout.rows(rank), width).to(like)
         for rank, payload in payloads.items()
     }
     if own is not None:
-        parts[0] = own.float()
+        parts[0] = own
     ordered = [parts[rank] for rank in layout.order if rank in parts]
     if not layout.replicas or layout.needs == "last":
         return torch.cat(ordered, dim=1)
