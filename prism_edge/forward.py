@@ -18,6 +18,7 @@ from prism_edge.exchange import Exchange, exchange_of
 from prism_edge.families.model import Model
 from prism_edge.layout import Layout
 from prism_edge.spans import Recorder, Span
+from prism_edge.tensors.attention import as_mask
 from prism_edge.tensors.known import Known, known
 from prism_edge.transport import Pending, Transport
 
@@ -50,7 +51,7 @@ def run_blocks(
     for block_ahead in range(1, 1 + AHEAD):
         exchanges.expect(block_ahead)
     columns: dict[int, tuple[Known, Tensor | None]] = {}
-    own_real = None if real is None else real[:, layout.part(rank)]
+    own_real = None if real is None else real[:, layout.part(rank)].to(x.device)
     for index, block in enumerate(model.blocks):
         last = index == len(model.blocks) - 1
         h = block.inputs(x)
@@ -70,7 +71,7 @@ def run_blocks(
         if since not in columns:
             found = known(layout, rank, real, since)
             bias = None if found.plain_causal else found.bias()
-            columns[since] = found, None if bias is None else bias.to(x.device)
+            columns[since] = found, None if bias is None else as_mask(bias, x)
         stand_for, bias = columns[since]
         if keep is not None:
             keep(k, v, stand_for)
@@ -148,7 +149,7 @@ class Exchanges:
     def join(self, block: int, like: Tensor) -> None:
         """What was sent to this rank before ``block`` is in ``heard``."""
         arriving = self.arriving.pop(block, None)
-        if arriving is not None and self._exchange is not None:
+        if arriving is not None and self._exchange is not None and self._group is not None:
             joined_s = time.monotonic()
             payloads = arriving.wait()
             stop_s = time.monotonic()
@@ -157,6 +158,8 @@ class Exchanges:
             moved = sum(payload.numel() for payload in payloads.values())
             self._recorder.spans.append(Span("exchange", self._sent_s, stop_s, moved))
             self._recorder.spans.append(Span("wait", joined_s, stop_s, moved))
+            to_device = self._group.staging.to_device
+            payloads = {rank: to_device(payload) for rank, payload in payloads.items()}
             self.heard = decode_heard(
                 self._exchange, self._layout, self._rank, payloads, like, block
             )

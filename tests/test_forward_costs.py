@@ -26,6 +26,7 @@ from prism_edge.layout import input_bytes, output_bytes, token_layout
 from prism_edge.plan import LOCAL, Plan
 from prism_edge.spans import Recorder
 from prism_edge.transport import Pending
+from prism_edge.transport.staging import HOST, Staging
 from prism_edge.wire import HEADER_BYTES
 
 PLANS = [
@@ -198,6 +199,7 @@ class Silence:
     """Ranks that send zeros: a rank computes the same amount whatever it hears."""
 
     sent_bytes = 0
+    staging: Staging = HOST
 
     def __init__(self, rank: int, size: int) -> None:
         self.rank, self.size = rank, size

@@ -12,10 +12,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from prism_edge.families.device import synchronise
 from prism_edge.families.model import Model, Tensors
 from prism_edge.plan import Plan
 from prism_edge.request import follow, lead
 from prism_edge.spans import Recorder
+from prism_edge.transport.staging import HOST, Staging
 
 NAME = "measured"
 REQUEST_PARTS = 2  # messages a rank is sent before it computes: header and body
@@ -26,6 +28,8 @@ class Answered:
 
     ``sent``: copies of the first messages to each rank, as many as a request has parts.
     """
+
+    staging: Staging = HOST
 
     def __init__(self, rank: int, size: int, script: Sequence[Tensor] = ()) -> None:
         self.rank = rank
@@ -89,6 +93,7 @@ def measure(
         group = Answered(rank, plan.p, asking.sent[rank])
         start_s = time.perf_counter()
         follow({NAME: model}, group)
+        synchronise(model.device)
         seconds.append(time.perf_counter() - start_s)
     return seconds[1:]
 

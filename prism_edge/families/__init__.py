@@ -7,16 +7,19 @@ from pathlib import Path
 from prism_edge.errors import ModelError
 from prism_edge.families import bert, gpt2, vit
 from prism_edge.families.checkpoint import read_checkpoint, read_config
+from prism_edge.families.device import usable
 from prism_edge.families.model import Model
 
 FAMILIES = {"vit": (vit.Vit, vit), "bert": (bert.Bert, bert), "gpt2": (gpt2.Gpt2, gpt2)}
 
 
-def load(directory: Path) -> Model:
-    """The model of a Hugging Face model directory, in fp32 on the CPU.
+def load(directory: Path, device: str = "cpu", dtype: str = "fp32") -> Model:
+    """The model of a Hugging Face model directory, on ``device`` and in ``dtype``.
 
-    Raises ``ModelError`` that says which families and architectures are supported.
+    Raises ``ModelError`` that says which families and architectures are supported, or what this
+    PyTorch lacks for the device or the dtype.
     """
+    place, precision = usable(device, dtype)
     config = read_config(directory)
     kind = config.get("model_type")
     if kind not in FAMILIES:
@@ -24,11 +27,13 @@ def load(directory: Path) -> Model:
             f"{directory}: model_type {kind!r} is not supported (supported: {', '.join(FAMILIES)})"
         )
     build, module = FAMILIES[kind]
-    checkpoint = read_checkpoint(directory, module.PREFIX)
+    checkpoint = read_checkpoint(directory, module.PREFIX, place, precision)
     if checkpoint.architecture not in module.ARCHITECTURES:
         raise ModelError(
             f"{directory}: architecture {checkpoint.architecture} is not supported "
             f"(supported for {kind}: {', '.join(module.ARCHITECTURES)})"
         )
     model: Model = build(checkpoint)
+    model.directory = directory
+    model.device = place
     return model

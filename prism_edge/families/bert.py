@@ -117,13 +117,12 @@ class Bert(TextModel):
         return "all", 0, labels
 
     def embed(self, part: Tensors, start: int, stop: int) -> Tensor:
-        ids = unpack(part["input_ids"])[:, start:stop]
+        ids = unpack(part["input_ids"], self.device)[:, start:stop]
         x = embedding(ids, self._word) + self._position[start:stop]
         kinds = part.get("token_type_ids")
-        x = x + (
-            self._kind[0] if kinds is None else embedding(kinds[:, start:stop].long(), self._kind)
-        )
-        return self._norm(x)
+        if kinds is None:
+            return self._norm(x + self._kind[0])
+        return self._norm(x + embedding(unpack(kinds, self.device)[:, start:stop], self._kind))
 
     def head(self, rows: Tensor) -> Tensors:
         if self._architecture == "BertModel":

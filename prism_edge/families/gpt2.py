@@ -65,9 +65,11 @@ class Gpt2(TextModel):
         )
 
     def embed(self, part: Tensors, start: int, stop: int) -> Tensor:
-        x = embedding(unpack(part["input_ids"])[:, start:stop], self._word)
+        ids = unpack(part["input_ids"], self.device)
+        x = embedding(ids[:, start:stop], self._word)
         if "position_ids" in part:
-            return x + embedding(part["position_ids"][:, start:stop].long(), self._position)
+            positions = unpack(part["position_ids"], self.device)
+            return x + embedding(positions[:, start:stop], self._position)
         return x + self._position[start:stop]
 
     def head(self, rows: Tensor) -> Tensors:

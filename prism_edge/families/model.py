@@ -42,6 +42,7 @@ class Model(ABC):
     """
 
     directory: Path
+    device: torch.device = torch.device("cpu")
     shape: ModelShape
     blocks: Sequence[Block]
     inputs: tuple[TensorSpec, ...]
@@ -81,7 +82,7 @@ class Model(ABC):
         Raises ``ModelError`` when there are none, or those of another model.
         """
         if (g, k) not in self._codebooks:
-            self._codebooks[g, k] = read_codebooks(self.directory, g, k)
+            self._codebooks[g, k] = read_codebooks(self.directory, g, k).to(self.device)
         return self._codebooks[g, k]
 
     @property

@@ -88,7 +88,7 @@ def pack_text(inputs: Mapping[str, Tensor], vocabulary: int) -> dict[str, Tensor
     return packed
 
 
-def unpack(ids: Tensor) -> Tensor:
-    """Ids as int64; 16-bit ids above 32767 travelled as negative numbers."""
-    wide = ids.long()
+def unpack(ids: Tensor, device: torch.device) -> Tensor:
+    """Ids as int64 on ``device``; 16-bit ids above 32767 travelled as negative numbers."""
+    wide = ids.to(device).long()
     return wide & 0xFFFF if ids.dtype == torch.int16 else wide

@@ -41,7 +41,10 @@ class Vit(Model):
         self._position = tensor("embeddings.position_embeddings")
         eps = get("layer_norm_eps")
         self._norm = Norm(tensor("layernorm.weight"), tensor("layernorm.bias"), eps)
-        self._scale, self._shift = _normalisation(checkpoint, channels)
+        scale, shift = _normalisation(
+            checkpoint, channels
+        )  # in fp32 until the pixels are of size 1
+        self._scale, self._shift = scale.to(checkpoint.device), shift.to(checkpoint.device)
         self.blocks = [_block(checkpoint, layer, width, eps) for layer in range(layers)]
         self._classify = checkpoint.architecture == "ViTForImageClassification"
         self._pool = activation(get("pooler_act", "tanh"))
@@ -107,9 +110,9 @@ class Vit(Model):
         patches = part["patches"].to(self._weight.device)
         if patches.dtype == torch.uint8:
             pixels = patches.view(*patches.shape[:2], self._channels, self._side**2)
-            pixels = pixels.to(self._weight.dtype)
+            pixels = pixels.to(self._scale.dtype)
             patches = torch.addcmul(self._shift, pixels, self._scale).flatten(2)
-        x = linear(patches, self._weight, self._bias)
+        x = linear(patches.to(self._weight.dtype), self._weight, self._bias)
         if start == 0:
             x = torch.cat([self._class_token.expand(x.shape[0], -1, -1), x], dim=1)
         return x + self._position[:, start:stop]

@@ -12,6 +12,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from prism_edge.transport.staging import Staging
+
 FRAME_BYTES = 16
 
 
@@ -19,7 +21,8 @@ class Pending(Protocol):
     """Messages under way."""
 
     def wait(self, timeout_s: float | None = None) -> dict[int, Tensor]:
-        """Payloads by source rank, uint8 [bytes], once all are here and ours have left.
+        """Payloads by source rank, uint8 [bytes] in host memory, once all are here and ours have
+        left.
 
         They are valid until the next message of the same rank has been waited for. Waited for
         once. Raises ``PeerLostError``.
@@ -33,9 +36,10 @@ class Transport(Protocol):
     rank: int
     size: int
     sent_bytes: int  # payload sent so far, frames excluded
+    staging: Staging  # how payloads get from the device that computes, and to it
 
     def begin(self, sends: Mapping[int, Tensor], receives: Mapping[int, int]) -> Pending:
-        """Start sending tensors to ranks and receiving that many bytes from ranks.
+        """Start sending tensors, of any device, and receiving that many bytes from ranks.
 
         Messages of one rank are received in the order in which they are asked for; several may be
         asked for ahead.

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 SMALLEST = 4096
 
 
 class Buffers:
-    """Host memory for messages: requests that repeat allocate nothing the second time.
+    """Host memory from ``empty``, for messages: requests that repeat allocate it only once.
 
     Sizes are rounded up to powers of two, so that texts of many lengths share few buffers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, empty: Callable[[int], Tensor]) -> None:
+        self._empty = empty
         self._free: dict[int, list[Tensor]] = {}
         self._lent: dict[int, Tensor] = {}  # by address
         self._lock = threading.Lock()
@@ -26,7 +27,7 @@ class Buffers:
         room = max(SMALLEST, 1 << (size - 1).bit_length())
         with self._lock:
             free = self._free.get(room)
-            whole = free.pop() if free else torch.empty(room, dtype=torch.uint8)
+            whole = free.pop() if free else self._empty(room)
             self._lent[whole.data_ptr()] = whole
         return whole[:size]
 

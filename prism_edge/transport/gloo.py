@@ -30,6 +30,7 @@ from prism_edge.transport import FRAME_BYTES
 from prism_edge.transport.buffers import Buffers
 from prism_edge.transport.quiet import network_threads, quieten
 from prism_edge.transport.sockets import listening_socket, shut_down, widen
+from prism_edge.transport.staging import HOST, Staging
 
 # torch's stubs do not export the store and group classes; some Jetson builds lack them altogether
 dist: Any = torch.distributed
@@ -74,7 +75,7 @@ def connect_store(host: str, port: int, timeout_s: float) -> Any:
 
 
 class Gloo:
-    """One rank's end of one epoch's group. Tensors must be on the CPU.
+    """One rank's end of one epoch's group.
 
     ``address``: this board's own address, the only one GLOO binds to. ``timeout_s``: longest
     silence of a peer inside an exchange. ``join_timeout_s``: longest wait for all ranks to appear.
@@ -92,14 +93,16 @@ class Gloo:
         address: str,
         timeout_s: float,
         join_timeout_s: float,
+        staging: Staging = HOST,
     ) -> None:
         self.rank = rank
         self.size = size
+        self.staging = staging
         self.sent_bytes = 0
         self._timeout_s = timeout_s
         self._store_port = store_port
         self._sequence: dict[tuple[str, int], int] = {}
-        self._buffers = Buffers()
+        self._buffers = Buffers(staging.empty)
         self._shown: dict[int, Tensor] = {}  # the message last handed out, by source rank
         options = dist.ProcessGroupGloo._Options()
         options._timeout = timedelta(seconds=join_timeout_s)
@@ -127,6 +130,7 @@ class Gloo:
         works: list[Any] = []
         incoming: dict[int, Tensor] = {}
         outgoing: list[Tensor] = []
+        staged: dict[int, Tensor] = {}  # payloads in host memory: one passage serves all ranks
         rank = self.rank
         try:
             for rank, size in receives.items():
@@ -137,7 +141,8 @@ class Gloo:
                 buffer = self._buffers.take(FRAME_BYTES + payload.numel())
                 frame = FRAME.pack(self._next("send", rank), payload.numel())
                 buffer[:FRAME_BYTES] = torch.frombuffer(bytearray(frame), dtype=torch.uint8)
-                buffer[FRAME_BYTES:] = payload
+                self.staging.to_host(staged.get(id(tensor), payload), buffer[FRAME_BYTES:])
+                staged[id(tensor)] = buffer[FRAME_BYTES:]
                 self.sent_bytes += payload.numel()
                 outgoing.append(buffer)
                 works.append((rank, self._group.send([buffer], rank, 0)))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from prism_edge.errors import OutOfStepError, PeerLostError
+from prism_edge.transport.staging import HOST, Staging
 
 T = TypeVar("T")
 Mailbox = dict[tuple[int, int], "queue.Queue[Tensor | None]"]
@@ -19,6 +20,8 @@ Mailbox = dict[tuple[int, int], "queue.Queue[Tensor | None]"]
 
 class Loopback:
     """One rank of an in-process group; ``None`` in a mailbox means its sender is gone."""
+
+    staging: Staging = HOST
 
     def __init__(self, rank: int, size: int, mail: Mailbox, timeout_s: float) -> None:
         self.rank = rank
@@ -32,7 +35,7 @@ class Loopback:
 
     def begin(self, sends: Mapping[int, Tensor], receives: Mapping[int, int]) -> LoopbackPending:
         for rank, tensor in sends.items():
-            payload = tensor.detach().contiguous().view(-1).view(torch.uint8).clone()
+            payload = tensor.detach().contiguous().view(-1).view(torch.uint8).clone().cpu()
             self.sent_bytes += payload.numel()
             self._mail[self.rank, rank].put(payload)
         asked = {}

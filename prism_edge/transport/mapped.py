@@ -21,27 +21,17 @@ from prism_edge.transport.pinned import Pinned
 class Mapped(Pinned):
     """``Staging`` without a copy engine: pinned memory as a tensor of the device."""
 
-    def __init__(self, device: torch.device) -> None:
-        super().__init__(device)
-        self._views: dict[int, Tensor] = {}  # the device's tensors over host memory, by address
-
-    def empty(self, size: int) -> Tensor:
-        host = super().empty(size)
-        self._views[host.data_ptr()] = torch.as_tensor(_OnDevice(host), device=self._device)
-        return host
+    def on_device(self, host: Tensor) -> Tensor:
+        """Pinned memory as the device sees it: the same bytes, no copy.  uint8 [bytes]"""
+        return torch.as_tensor(_OnDevice(host), device=self._device)
 
     def _copy_out(self, payload: Tensor, out: Tensor) -> None:
-        kernel_copy(payload, self._view(out))
+        kernel_copy(payload, self.on_device(out))
 
     def _copy_in(self, payload: Tensor) -> Tensor:
         found = torch.empty(payload.shape, dtype=torch.uint8, device=self._device)
-        kernel_copy(self._view(payload), found)
+        kernel_copy(self.on_device(payload), found)
         return found
-
-    def _view(self, host: Tensor) -> Tensor:
-        start = host.storage_offset()
-        view = self._views[host.untyped_storage().data_ptr()]
-        return view[start : start + host.numel()]
 
 
 class _OnDevice:
@@ -68,7 +58,8 @@ def kernel_copy(source: Tensor, target: Tensor) -> None:
     says both ends are device memory, and one of them is not.
     """
     wide = all(
-        tensor.storage_offset() % 8 == tensor.numel() % 8 == 0 for tensor in (source, target)
+        tensor.storage_offset() % 8 == tensor.data_ptr() % 8 == tensor.numel() % 8 == 0
+        for tensor in (source, target)
     )
     dtype = torch.int64 if wide else torch.uint8
     torch.add(source.view(dtype), 0, out=target.view(dtype))

@@ -29,6 +29,7 @@ class Paced:
         self._link = ThreadPoolExecutor(max_workers=1)
         self.rank = inner.rank
         self.size = inner.size
+        self.staging = inner.staging
 
     @property
     def sent_bytes(self) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from prism_edge.errors import SettingsError
 from prism_edge.tables.staging_rule import PATHS, StagingRule
-from prism_edge.transport.mapped import kernel_copy
+from prism_edge.transport.mapped import Mapped, kernel_copy
 from prism_edge.transport.staging import HOST, WAYS, Plain, fault, staging_of, working_rule
 
 CPU = torch.device("cpu")
@@ -160,9 +160,9 @@ def test_what_arrived_is_not_overwritten_while_it_is_still_read(path: str) -> No
 @pytest.mark.gpu
 def test_mapped_memory_is_one_memory() -> None:
     """No copy hides behind the view: what the device writes is there without a transfer."""
-    way = WAYS["mapped"](torch.device("cuda", 0))
+    way = Mapped(torch.device("cuda", 0))
     host = way.empty(4096)
-    view = way._view(host)  # type: ignore[attr-defined]
+    view = way.on_device(host)
     assert view.is_cuda
     assert host.is_pinned()
     assert view.data_ptr() == host.data_ptr()
