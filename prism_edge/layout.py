@@ -187,8 +187,11 @@ class Layout:
         )
 
     def macs(self, rank: int, block: int = 0) -> int:
-        """Multiply-accumulates of one sample in one full block on ``rank``."""
-        return block_macs(self.shape, self.own[rank], self.known(rank, block))
+        """Multiply-accumulates of one sample in one full block on ``rank``; under astra the search
+        for the codes it sends, k of D values for each of its tokens, is one more product."""
+        sent = any(rank in self.hears(other) for other in range(self.ranks))
+        search = self.parts[rank] * self.plan.k * self.shape.width if sent and self.plan.k else 0
+        return block_macs(self.shape, self.own[rank], self.known(rank, block)) + search
 
 
 def block_macs(shape: ModelShape, own: int, known: int) -> int:

@@ -6,6 +6,7 @@ Letters: B batch, N tokens, D width.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +198,23 @@ def test_one_exchange_of_vit_b16_takes_the_bytes_of_the_paper(g: int, both_ways:
     _, group = over_loopback(net, str(plan), {"x": x})
     counted = sum(rank.sent_bytes for rank in group) - HEADER_BYTES
     assert counted == x.numel() * 4 + 2 * both_ways + 4 * 64  # its input, two exchanges, a replica
+
+
+# operations
+
+
+def test_operations_are_those_of_full_exchange_and_the_search() -> None:
+    shape = Net(width=768, blocks=1, tokens=197, class_token=True).shape
+    shape = dataclasses.replace(shape, ffn=4 * 768)
+
+    def macs(plan: str, rank: int = 0, **changes: Any) -> int:
+        changed = dataclasses.replace(shape, **changes)
+        return token_layout(Plan.parse(plan), changed, 197).macs(rank)
+
+    assert macs("voltage:p=2") == 846_273_024  # ViT-B/16, 99 of 197 tokens
+    assert macs("astra:p=2,g=32") == 846_273_024 + 98 * 1024 * 768
+    assert macs("astra:p=2,g=1,k=256") == 846_273_024 + 98 * 256 * 768
+    # nobody hears the last part of a causal model: the leader's
+    causal = {"causal": True, "class_token": False}
+    assert macs("astra:p=2,g=32", 0, **causal) == macs("voltage:p=2", 0, **causal)
+    assert macs("astra:p=2,g=32", 1, **causal) == macs("voltage:p=2", 1, **causal) + 98 * 1024 * 768

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from nets import noise, padding
+from torch.utils.flop_counter import FlopCounterMode
 
 from prism_edge.errors import PeerLostError
 from prism_edge.exchange.bits import packed_bytes, unpack
@@ -81,6 +82,13 @@ def test_a_payload_that_is_none_is_told_from_one() -> None:
         exchange.decode(torch.full_like(payload, 255), 7, 0, h)
     full = codes_of(k=16)  # here every pattern is a code
     assert full.decode(torch.full_like(payload, 255), 7, 0, h).shape == h.shape
+
+
+def test_finding_codes_costs_a_product_with_every_code() -> None:
+    exchange, h = codes_of(g=4, k=12, width=16), noise(2, 7, 16)
+    with FlopCounterMode(display=False) as counter:
+        exchange.encode(h, ONES, None, 0)
+    assert counter.get_total_flops() == 2 * 2 * 7 * 12 * 16
 
 
 def test_segments_of_several_tokens_are_our_bug() -> None:
