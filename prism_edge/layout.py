@@ -178,12 +178,17 @@ class Layout:
             return 0
         return batch * rows * {"fp32": 4 * width, "fp16": 2 * width, "int8": width + 4}[plan.dtype]
 
+    def pieces(self, batch: int) -> tuple[int, ...]:
+        """Samples in each of the messages that a rank sends another before one block."""
+        return even(batch, min(self.plan.pieces or 1, batch))
+
     def exchange_bytes(self, batch: int) -> int:
         """Payload of all directed messages of all exchanges of one request, framing excluded."""
         return sum(
-            self.payload_bytes(rows, batch)
+            self.payload_bytes(rows, samples)
             for block in range(self.shape.blocks)
             for rows in self.messages(block).values()
+            for samples in self.pieces(batch)
         )
 
     def macs(self, rank: int, block: int = 0) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from prism_edge.errors import PlanError
@@ -23,13 +23,13 @@ CODEBOOK_SIZE = 1024  # K of ASTRA (arXiv 2505.19342)
 OPTIONS: dict[Method, tuple[str, ...]] = {
     "local": (),
     "split": ("p", "share"),
-    "prism": ("p", "l", "dtype", "tap", "share"),
-    "voltage": ("p", "dtype", "tap", "share"),
-    "astra": ("p", "g", "k", "tap", "share"),
-    "split+prism": ("p", "l", "dtype", "tap", "share"),
+    "prism": ("p", "l", "dtype", "tap", "share", "pieces"),
+    "voltage": ("p", "dtype", "tap", "share", "pieces"),
+    "astra": ("p", "g", "k", "tap", "share", "pieces"),
+    "split+prism": ("p", "l", "dtype", "tap", "share", "pieces"),
 }
 # options that are not printed at this value, and have it when they are left out
-DEFAULTS: dict[str, Any] = {"k": CODEBOOK_SIZE, "tap": "after", "share": None}
+DEFAULTS: dict[str, Any] = {"k": CODEBOOK_SIZE, "tap": "after", "share": None, "pieces": 1}
 EXAMPLES = (
     "local, split:p=2, prism:p=2,l=10,dtype=fp16, voltage:p=2,dtype=fp32, astra:p=2,g=32, "
     "split+prism:p=2,l=10,dtype=fp16"
@@ -44,7 +44,9 @@ class Plan:
     block (0: nothing is sent before that block, what was heard last stays). ``dtype``: how rows
     travel; int8 has one fp32 scale a row. ``tap``: the rows are taken after or before the block's
     first norm. ``g``, ``k``: codes per token and size of their codebooks. ``share``: relative
-    sizes of the ranks' parts; None means equal ones. Raises ``PlanError`` on anything else.
+    sizes of the ranks' parts; None means equal ones. ``pieces``: a block's message leaves in that
+    many, part of the batch by part, each as soon as it is computed. Raises ``PlanError`` on
+    anything else.
     """
 
     method: Method
@@ -55,16 +57,17 @@ class Plan:
     g: int | None = None
     k: int | None = None
     share: tuple[int, ...] | None = None
+    pieces: int | None = None
 
     def __post_init__(self) -> None:
         if self.method not in OPTIONS:
             near = difflib.get_close_matches(self.method, list(OPTIONS), n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise PlanError(f"plan: unknown method {self.method!r}{hint} (known: {EXAMPLES})")
-        for key in ("k", "tap"):
+        for key in ("k", "tap", "pieces"):
             if key in OPTIONS[self.method] and getattr(self, key) is None:
                 object.__setattr__(self, key, DEFAULTS[key])
-        for key in ("l", "dtype", "tap", "g", "k", "share"):
+        for key in ("l", "dtype", "tap", "g", "k", "share", "pieces"):
             self._check_taken(key)
         if "p" in OPTIONS[self.method]:
             self._check("p", 2 <= self.p <= 8, "2 to 8 ranks")
@@ -77,6 +80,7 @@ class Plan:
         self._check("tap", self.tap in (None, *get_args(Tap)), "after or before")
         self._check("g", self.g is None or self.g >= 1, "1 or more groups")
         self._check("k", self.k is None or 2 <= self.k <= 1 << 16, "2 to 65536 codes")
+        self._check("pieces", self.pieces is None or 1 <= self.pieces <= 8, "1 to 8 pieces")
         if self.share is not None:
             fits = len(self.share) == self.p and min(self.share) >= 0 and self.share[0] > 0
             self._check("share", fits, f"one whole number per rank ({self.p}), the first above 0")
@@ -108,9 +112,7 @@ class Plan:
             return ((self, batch),)
         whole, rest = batch // self.p * self.p, batch % self.p
         split = Plan(method="split", p=self.p)
-        prism = Plan(
-            method="prism", p=self.p, l=self.l, dtype=self.dtype, tap=self.tap, share=self.share
-        )
+        prism = replace(self, method="prism")
         return tuple((plan, count) for plan, count in ((split, whole), (prism, rest)) if count)
 
     @classmethod
@@ -184,4 +186,5 @@ READERS: Mapping[str, Callable[[str, str, str], Any]] = {
     "g": _integer,
     "k": _integer,
     "share": _integers,
+    "pieces": _integer,
 }

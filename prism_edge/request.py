@@ -16,8 +16,9 @@ from torch import Tensor
 from prism_edge.echo import PROBE, follow_echo
 from prism_edge.errors import ClusterError
 from prism_edge.exchange import Exchange, exchange_of
+from prism_edge.exchanges import decode_heard
 from prism_edge.families.model import Model, Tensors
-from prism_edge.forward import Keep, decode_heard, run_blocks
+from prism_edge.forward import Keep, run_blocks
 from prism_edge.layout import Layout, Needs, batch_shares, check_fits, token_layout
 from prism_edge.plan import LOCAL, Plan
 from prism_edge.spans import Recorder

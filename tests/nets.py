@@ -14,8 +14,9 @@ from torch.nn.functional import gelu
 
 from prism_edge.errors import PeerLostError
 from prism_edge.exchange import exchange_of
+from prism_edge.exchanges import decode_heard
 from prism_edge.families.model import Model, Tensors, TensorSpec
-from prism_edge.forward import decode_heard, run_blocks
+from prism_edge.forward import run_blocks
 from prism_edge.layout import Layout, ModelShape, Needs
 from prism_edge.plan import Plan
 from prism_edge.request import encode_first, follow, lead

@@ -37,6 +37,7 @@ LAYERS: dict[str, int] = {
     "families": 2,
     "transport": 2,
     "echo": 3,
+    "exchanges": 3,
     "forward": 3,
     "generate": 3,
     "request": 3,

@@ -63,12 +63,18 @@ def work_of(
         return str(error)
     if len(plan.parts(batch)) > 1:
         return "a batch partly split and partly exchanged is not predicted"
+    if plan.method == "astra":
+        return "not profiled: the search for codes"
+    if isinstance(plan.l, tuple):
+        return "segments that differ from block to block are not predicted"
     plan = plan.parts(batch)[0][0]
     layout = token_layout(plan, shape, tokens)
     computes = []
     for rank in range(plan.p):
         own, known = (layout.own[rank], layout.known(rank)) if plan.exchanges else (tokens, tokens)
         share = batch if plan.method != "split" else batch_shares(plan, batch)[rank]
+        if share == 0:
+            return f"rank {rank} would have no sample of a batch of {batch}"
         spread = cells[rank].time(own, known, share)
         if spread is None:
             return f"not profiled: n={own}, M={known}, batch {share} on rank {rank}"
@@ -87,7 +93,7 @@ def _waves(
 ) -> tuple[Wave, ...]:
     """The exchanges of one request, equal ones together.
 
-    Mutual: every exchange waits, less the own queries, keys and values computed meanwhile. Causal:
+    Mutual: every exchange waits, less what is computed meanwhile without it. Causal:
     knowledge flows one way and nobody waits for a reply, so later ranks fall behind once, by the
     first message of each rank before them; after that a message only waits for the bytes of the one
     before, which travel while a whole block is computed.
@@ -98,7 +104,7 @@ def _waves(
         messages = layout.messages(block)
         receivers = sorted({target for _, target in messages})
         if receivers:
-            hidden_s = min(_own_part_s(layout, rank, computes[rank]) for rank in receivers)
+            hidden_s = min(_hidden_s(layout, rank, batch, computes[rank]) for rank in receivers)
             sizes = {pair: layout.payload_bytes(n, batch) for pair, n in messages.items()}
             key = (_competing(sizes, half_duplex), hidden_s)
             kinds[key] = kinds.get(key, 0) + 1
@@ -129,7 +135,11 @@ def _competing(messages: dict[tuple[int, int], int], half_duplex: bool) -> int:
     return max(*sent, *received)
 
 
-def _own_part_s(layout: Layout, rank: int, compute: Spread) -> float:
-    """Seconds per block of the own queries, keys and values, which need no message."""
-    own_macs = 3 * layout.own[rank] * layout.shape.width**2
-    return compute.mid_s / layout.shape.blocks * own_macs / layout.macs(rank)
+def _hidden_s(layout: Layout, rank: int, batch: int, compute: Spread) -> float:
+    """Seconds per block that need no message: the own queries, keys and values; and, where messages
+    leave in pieces, what follows attention for all pieces but the first."""
+    own, shape = layout.own[rank], layout.shape
+    macs: float = 3 * own * shape.width**2
+    rest = own * shape.width**2 + 2 * own * shape.width * shape.ffn
+    macs += rest * (1 - 1 / len(layout.pieces(batch)))
+    return compute.mid_s / shape.blocks * macs / layout.macs(rank)
