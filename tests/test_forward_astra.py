@@ -13,21 +13,22 @@ from typing import Any
 import checkpoints
 import pytest
 import torch
-from nets import Net, error, noise, over_loopback, padding, run_layout
+from nets import TIMEOUT_S, Net, error, noise, over_loopback, padding, run_layout
 from torch import Tensor
 
 from prism_edge.calibrate import sendable, travelling_rows
-from prism_edge.errors import ModelError
+from prism_edge.errors import ModelError, PlanError
 from prism_edge.families import load
 from prism_edge.families.codebook_file import Fitted, write_codebooks
 from prism_edge.families.model import Model, Tensors
 from prism_edge.layout import token_layout
 from prism_edge.plan import Plan, Tap
-from prism_edge.request import local_rows
+from prism_edge.request import lead, local_rows
 from prism_edge.spans import Recorder
 from prism_edge.tensors.codebook import Codebooks
 from prism_edge.tensors.kmeans import fit
 from prism_edge.traffic import wire_bytes
+from prism_edge.transport.loopback import loopback_group
 from prism_edge.wire import HEADER_BYTES
 
 EXACT, VISIBLE = 1e-5, 1e-2
@@ -95,11 +96,24 @@ def test_with_a_code_for_every_row_the_answer_is_that_of_one_device(
         assert error(lossy[name], value) > VISIBLE
 
 
-def test_without_codebooks_nothing_is_sent(tmp_path: Path) -> None:
+def test_without_codebooks_that_fit_nothing_is_sent(tmp_path: Path) -> None:
     made, inputs, _ = request_of("vit")
-    model = load(checkpoints.write(tmp_path / "model", *made))
-    with pytest.raises(ModelError, match=r"astra-g4-k1024.safetensors: no such file.*makes one"):
-        over_loopback(model, "astra:p=2,g=4", inputs)
+    directory = checkpoints.write(tmp_path / "model", *made)
+    model = load(directory)
+    about = Fitted(samples=1, seed=0, relative_error=(0.0, 0.0))
+    write_codebooks(directory, fitted(model, model.prepare(inputs), 2, 4, "before"), about)
+    group = loopback_group(2, TIMEOUT_S)
+
+    def leads(plan: str) -> Tensors:
+        return lead(model, "net", Plan.parse(plan), inputs, group[0], Recorder())
+
+    missing = r"astra-g4-k1024.safetensors: no such file \(codebooks there: g=2 k=4\).*makes one"
+    with pytest.raises(ModelError, match=missing):
+        leads("astra:p=2,g=4")
+    with pytest.raises(PlanError, match="ask for tap=before"):
+        leads("astra:p=2,g=2,k=4")
+    assert group[0].sent_bytes == 0
+    over_loopback(model, "astra:p=2,g=2,k=4,tap=before", inputs)
 
 
 # replicas of the class token

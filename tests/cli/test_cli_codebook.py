@@ -23,7 +23,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     """(exit code, stdout, stderr) of the command."""
 
     def go(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["prism-edge", "codebook", *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", ["prism-edge", *map(str, arguments)])
         with pytest.raises(SystemExit) as caught:
             main()
         out = capsys.readouterr()
@@ -45,7 +45,7 @@ def pixels(tmp_path: Path) -> Path:
 
 
 def test_the_file_serves_the_model(run: Run, vit: Path, pixels: Path) -> None:
-    options = ("--model", vit, "--g", 4, "--k", 32, "--data", pixels, "--samples", 200)
+    options = ("codebook", "--model", vit, "--g", 4, "--k", 32, "--data", pixels, "--samples", 200)
     code, out, err = run(*options, "--json", "--seed", 3)
     assert code == 0, err
     said = json.loads(out)
@@ -61,8 +61,32 @@ def test_the_file_serves_the_model(run: Run, vit: Path, pixels: Path) -> None:
         assert 1 <= block["perplexity"] <= 32
 
 
+@pytest.mark.gloo
+def test_processes_answer_by_the_file(run: Run, vit: Path, pixels: Path, tmp_path: Path) -> None:
+    infer = ("infer", "--model", vit, "--inputs", pixels, "--local-cluster", 3, "--json")
+    code, _, err = run(*infer, "--plan", "astra:p=3,g=4,k=32")
+    assert code == 1
+    assert "astra-g4-k32.safetensors: no such file" in err
+    assert run("codebook", "--model", vit, "--g", 4, "--k", 32, "--data", pixels)[0] == 0
+    answers, sent = {}, {}
+    for plan in ("local", "astra:p=3,g=4,k=32"):
+        code, out, err = run(*infer, "--plan", plan, "--output", tmp_path / "out.npz")
+        assert code == 0, err
+        said = json.loads(out)
+        assert (said["plan"], said["why"]) == (plan, None)
+        sent[plan] = said["wire_bytes"]
+        with np.load(tmp_path / "out.npz") as held:
+            answers[plan] = held["logits"]
+    exact, found = answers.values()
+    assert 0 < np.abs(found - exact).max() / exact.std() < 3
+    # 6, 5 and 5 patches: a worker hears 11 with its input, then everybody hears all others'
+    codes = 20 * (11 + 11 + 2 * 16) * 4 * 5 // 8  # 20 images, 4 groups, 5 bits
+    pixels_sent, replicas = 20 * 10 * 192, 2 * 20 * 16 * 4
+    assert sent["astra:p=3,g=4,k=32"] == pixels_sent + codes + replicas
+
+
 def test_what_is_there_is_kept_unless_told_otherwise(run: Run, vit: Path, pixels: Path) -> None:
-    options = ("--model", vit, "--g", 2, "--k", 8, "--data", pixels)
+    options = ("codebook", "--model", vit, "--g", 2, "--k", 8, "--data", pixels)
     code, out, _ = run(*options)
     assert code == 0
     assert "block    error" in out
@@ -79,7 +103,19 @@ def test_what_is_there_is_kept_unless_told_otherwise(run: Run, vit: Path, pixels
 
 
 def test_the_same_seed_makes_the_same_file(run: Run, vit: Path, pixels: Path) -> None:
-    options = ("--model", vit, "--g", 2, "--k", 8, "--data", pixels, "--force", "--json")
+    options = (
+        "codebook",
+        "--model",
+        vit,
+        "--g",
+        2,
+        "--k",
+        8,
+        "--data",
+        pixels,
+        "--force",
+        "--json",
+    )
     files = [json.loads(run(*options, "--seed", seed)[1])["fingerprint"] for seed in (4, 4, 5)]
     assert files[0] == files[1] != files[2]
 
@@ -93,7 +129,7 @@ def test_a_folder_of_images_will_do(run: Run, vit: Path, tmp_path: Path) -> None
             folder / f"{index}.png"
         )
     (tmp_path / "images" / "labels.txt").write_text("no image")
-    options = ("--model", vit, "--g", 4, "--k", 8, "--json")
+    options = ("codebook", "--model", vit, "--g", 4, "--k", 8, "--json")
     code, out, err = run(*options, "--data", tmp_path / "images")
     assert code == 0, err
     assert json.loads(out)["samples"] == 87  # 6 images of 16 patches, every tenth kept apart
@@ -109,7 +145,8 @@ def test_texts_come_as_token_ids(run: Run, tmp_path: Path) -> None:
     mask[:5, 6:] = 0
     np.savez(tmp_path / "in.npz", input_ids=ids, attention_mask=mask)
     code, out, err = run(
-        *("--model", model, "--g", 4, "--k", 8, "--data", tmp_path / "in.npz", "--json")
+        *("codebook", "--model", model, "--g", 4, "--k", 8),
+        *("--data", tmp_path / "in.npz", "--json"),
     )
     assert code == 0, err
     assert json.loads(out)["samples"] == 72  # 5 x 5 + 5 x 11 tokens, every tenth kept apart
@@ -128,7 +165,7 @@ def test_texts_come_as_token_ids(run: Run, tmp_path: Path) -> None:
 def test_what_is_wrong_is_named_before_anything_is_run(
     run: Run, vit: Path, pixels: Path, options: list[str], code: int, expected: str
 ) -> None:
-    found, out, err = run("--model", vit, "--data", pixels, *options)
+    found, out, err = run("codebook", "--model", vit, "--data", pixels, *options)
     assert (found, out) == (code, "")
     assert expected in err
     assert "Traceback" not in err
