@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from prism_edge import tables
-from prism_edge.layout import ModelShape, batch_shares, check_fits
+from prism_edge.layout import ModelShape, batch_shares, block_macs, token_layout
 from prism_edge.plan import LOCAL, Plan
-from prism_edge.schedule.cells import cell_macs
 
 VIT = ModelShape(
     family="vit",
@@ -19,6 +18,8 @@ VIT = ModelShape(
     ffn=3072,
     causal=False,
     lead=1,
+    trail=0,
+    class_token=True,
     needs="first",
     token_bytes=768,
     output_fixed=1000,
@@ -34,6 +35,8 @@ BERT = ModelShape(
     ffn=3072,
     causal=False,
     lead=1,
+    trail=1,
+    class_token=True,
     needs="first",
     token_bytes=2,
     output_fixed=2,
@@ -48,7 +51,9 @@ GPT2 = ModelShape(
     blocks=12,
     ffn=3072,
     causal=True,
-    lead=0,
+    lead=1,
+    trail=0,
+    class_token=False,
     needs="last",
     token_bytes=2,
     output_fixed=50257,
@@ -64,7 +69,7 @@ REPEATS = (1.0, 0.98, 1.02, 0.99, 1.01)  # their median is 1
 
 def compute_s(shape: ModelShape, own: int, known: int, batch: int, speed: float = 1.0) -> float:
     """What a board of ``speed`` takes in these profiles: linear in operations and in the batch."""
-    macs = batch * shape.blocks * cell_macs(shape, own, known)
+    macs = batch * shape.blocks * block_macs(shape, own, known)
     return OVERHEAD_S + macs / MACS_PER_S / speed
 
 
@@ -98,7 +103,7 @@ def profile(
             for batch in batches:
                 if plan.method == "split" and batch < plan.p:
                     continue
-                layout = check_fits(plan, shape, batch, length, boards)
+                layout = token_layout(plan, shape, length)
                 for rank in range(plan.p):
                     if plan.exchanges:
                         cells.add((layout.own[rank], layout.known(rank), batch))

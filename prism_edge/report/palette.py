@@ -28,6 +28,8 @@ TONES: dict[str, Tone] = {
     "split": Tone("#00966d", "#2fd0a0"),
     "prism": Tone("#d55e00", "#ff9248"),
     "voltage": Tone("#7a1f5c", "#e08fd2"),
+    "astra": Tone("#8866ee", "#5f5cff"),
+    "hybrid": Tone("#664422", "#ffee44"),
     "other": Tone("#767676", "#a3a3a3"),
 }
 # method -> its mark in figures (matplotlib) and in text
@@ -36,6 +38,8 @@ MARKS: dict[str, tuple[str, str]] = {
     "split": ("s", "■"),
     "prism": ("^", "▲"),
     "voltage": ("D", "◆"),
+    "astra": ("*", "★"),
+    "hybrid": ("v", "▼"),
     "other": ("X", "✚"),
 }
 
@@ -43,6 +47,8 @@ MARKS: dict[str, tuple[str, str]] = {
 def method_of(plan: str) -> str:
     """The name under which the plan's method has its colour and mark."""
     method = plan.partition(":")[0]
+    if "+" in method:  # no character of a CSS name
+        return "hybrid"
     return method if method in MARKS else "other"
 
 

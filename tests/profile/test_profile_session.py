@@ -61,8 +61,8 @@ def test_a_session_writes_all_that_deciding_needs(settings: Settings, tmp_path: 
         ("edge-1", "vit", 9, 11),
         ("edge-2", "vit", 8, 10),
         ("edge-1", "gpt2", 12, 12),
-        ("edge-1", "gpt2", 6, 6),  # causal: the leader hears nobody
-        ("edge-2", "gpt2", 6, 8),
+        ("edge-1", "gpt2", 6, 8),  # causal: the leader owns the last part and hears all others
+        ("edge-2", "gpt2", 6, 6),
     } <= measured
     assert {row.op for row in made.link} == {"exchange", "oneway"}
     assert {row.path for row in made.staging} == {"copy"}

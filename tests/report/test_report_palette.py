@@ -16,7 +16,7 @@ SEEN_BY = {
     "protanopes": ((0.11238, 0.88762, 0), (0.11238, 0.88762, 0), (0.00401, -0.00401, 1)),
     "deuteranopes": ((0.29275, 0.70725, 0), (0.29275, 0.70725, 0), (-0.02234, 0.02234, 1)),
 }
-METHODS = get_args(Method)
+METHODS = [method_of(method) for method in get_args(Method)]
 PAPERS = ("light", "dark")
 
 
@@ -83,6 +83,8 @@ def test_text_and_marks_stand_out(paper: str, ground: str) -> None:
 
 def test_every_method_has_its_own_colour_and_mark() -> None:
     assert {*METHODS, "other"} == set(MARKS)
+    assert len({*METHODS}) == len(get_args(Method))
+    assert all(name.isalpha() for name in MARKS)  # they are part of CSS names
     assert set(MARKS) < set(TONES)
     for which in (0, 1):
         assert len({mark[which] for mark in MARKS.values()}) == len(MARKS)
@@ -95,7 +97,9 @@ def test_figures_can_tell_tones_by_their_light_colour() -> None:
 def test_a_plan_has_the_colour_of_its_method() -> None:
     assert method_of("prism:p=2,l=10,dtype=fp16") == "prism"
     assert method_of("local") == "local"
-    assert method_of("astra:p=2,g=32") == method_of("none") == method_of("") == "other"
+    assert method_of("astra:p=2,g=32") == "astra"
+    assert method_of("split+prism:p=2,l=10,dtype=fp16") == "hybrid"
+    assert method_of("none") == method_of("") == "other"
 
 
 def test_css_names_every_tone() -> None:

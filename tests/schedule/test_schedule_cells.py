@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from measured import BERT, GPT2, VIT, compute_s, profile
 
-from prism_edge.layout import ModelShape, token_layout
+from prism_edge.layout import ModelShape, block_macs, token_layout
 from prism_edge.plan import LOCAL, Plan
-from prism_edge.schedule.cells import Cells, Spread, cell_macs, quantile
+from prism_edge.schedule.cells import Cells, Spread, quantile
 from prism_edge.tables import ComputeRow
 
 
@@ -34,7 +34,7 @@ def test_operations_of_a_cell_are_the_layouts(shape: ModelShape) -> None:
     plan = Plan.parse("prism:p=3,l=7,dtype=fp16")
     for layout in (token_layout(LOCAL, shape, tokens), token_layout(plan, shape, tokens)):
         for rank in range(layout.ranks):
-            counted = cell_macs(shape, layout.own[rank], layout.known(rank))
+            counted = block_macs(shape, layout.own[rank], layout.known(rank))
             assert counted == layout.macs(rank)
 
 

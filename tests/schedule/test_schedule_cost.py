@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from measured import ALPHA_S, BANDWIDTH_BPS, BERT, GPT2, VIT, compute_s, plans, profile
 
 from prism_edge.errors import TableError
-from prism_edge.layout import ModelShape, input_bytes, output_bytes, token_layout
+from prism_edge.layout import ModelShape, block_macs, token_layout
 from prism_edge.plan import LOCAL, Plan
-from prism_edge.schedule.cells import cell_macs
 from prism_edge.schedule.cost import Costs, Prediction, Unpredictable, costs_of, predict
 from prism_edge.schedule.link import LinkState
+from prism_edge.traffic import input_bytes, output_bytes
 
 COSTS = costs_of(profile(), "net")
 ENCODER = costs_of(profile(BERT, boards=3, tokens=(128, 512), segments=(1, 8)), "net")
@@ -61,7 +61,7 @@ def test_prism_term_by_term_on_a_slow_link() -> None:
     tau_s = ALPHA_S + 8 * 2 * 10 * 768 * 4 / 1e6
     blocks_s = [compute_s(VIT, n, m, 2) / 12 for n, m in ((99, 109), (98, 108))]
     hidden_s = [
-        blocks_s[rank] * 3 * n * 768**2 / cell_macs(VIT, n, m)
+        blocks_s[rank] * 3 * n * 768**2 / block_macs(VIT, n, m)
         for rank, (n, m) in enumerate(((99, 109), (98, 108)))
     ]
     exposed_s = 10 * (tau_s - min(hidden_s)) + (tau_s - hidden_s[0])
@@ -115,16 +115,20 @@ def test_causal_bytes_that_outlast_a_block_add_up() -> None:
     found = predicted(DECODER, "prism:p=2,l=16,dtype=fp16", 1, 512, over)
     bytes_s = 8 * 16 * 768 * 2 / 1e6
     block_s = compute_s(GPT2, 256, 272, 1) / 12
-    own_s = block_s * 3 * 256 * 768**2 / cell_macs(GPT2, 256, 272)
+    own_s = block_s * 3 * 256 * 768**2 / block_macs(GPT2, 256, 272)
     expected = (ALPHA_S + bytes_s - own_s) + 10 * (bytes_s - block_s)
     assert found.terms["exchange_s"] == pytest.approx(expected)
 
 
-def test_last_rank_returns_its_row_to_the_leader() -> None:
-    found = predicted(DECODER, "prism:p=2,l=16,dtype=fp16", 2, 512)
-    layout = token_layout(found.plan, GPT2, 512)
-    assert output_bytes(layout, 1, 2) == 2 * 768 * 4
-    assert found.terms["output_s"] == pytest.approx(ALPHA_S / 2 + 8 * 2 * 768 * 4 / BANDWIDTH_BPS)
+def test_only_rows_that_another_rank_owns_come_back() -> None:
+    text = "prism:p=2,l=16,dtype=fp16"
+    last = predicted(DECODER, text, 2, 512)
+    assert last.terms["output_s"] == 0  # the leader owns the last token
+    shape = dataclasses.replace(GPT2, needs="all")
+    every = predicted(costs_of(profile(shape, tokens=(512,), segments=(16,)), "net"), text, 2, 512)
+    size = output_bytes(token_layout(every.plan, shape, 512), 1, 2)
+    assert size == 2 * 256 * 768 * 4
+    assert every.terms["output_s"] == pytest.approx(ALPHA_S / 2 + 8 * size / BANDWIDTH_BPS)
 
 
 def test_three_ranks_send_to_two_others_and_a_shared_medium_carries_all() -> None:
@@ -190,7 +194,11 @@ def test_a_slower_link_never_makes_a_plan_cheaper(
     [
         ("local", 9, 197, "not profiled: n=197, M=197, batch 9"),
         ("split:p=2", 17, 197, "not profiled"),
-        ("split:p=2", 1, 197, "cannot be split"),
+        ("split:p=2", 1, 197, "rank 1 would have no sample of a batch of 1"),
+        ("split:p=2,share=9/1", 4, 197, "rank 1 would have no sample of a batch of 4"),
+        ("split+prism:p=2,l=10", 3, 197, "partly split and partly exchanged is not predicted"),
+        ("astra:p=2,g=32", 2, 197, "not profiled: the search for codes"),
+        ("prism:p=2,l=10" + "/10" * 11, 2, 197, "differ from block to block"),
         ("prism:p=3,l=10", 1, 197, "3 ranks, but 2 board"),
         ("prism:p=2,l=100", 1, 197, "at most l=99"),
         ("local", 1, 300, "positions for 197"),

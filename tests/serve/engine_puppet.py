@@ -32,6 +32,8 @@ SHAPE: dict[str, Any] = {
     "ffn": 8,
     "causal": False,
     "lead": 1,
+    "trail": 0,
+    "class_token": True,
     "needs": "first",
     "token_bytes": 4,
     "output_fixed": 2,

@@ -12,12 +12,12 @@ import pytest
 from measured import ALPHA_S, BANDWIDTH_BPS, VIT, compute_s, profile
 
 from prism_edge import tables
-from prism_edge.layout import check_fits, wire_bytes
 from prism_edge.plan import LOCAL, Plan
 from prism_edge.serve.decide import Choice, Decider
 from prism_edge.serve.models import Served
 from prism_edge.serve.service import ModelInfo
 from prism_edge.settings import BoardSettings, PolicySettings, Settings
+from prism_edge.traffic import wire_bytes
 
 N = VIT.tokens
 BOTH = ("edge-1", "edge-2")
@@ -387,4 +387,4 @@ def test_energy_may_choose_otherwise_than_latency(tmp_path: Path) -> None:
 def test_a_prediction_knows_the_bytes_of_its_plan(tmp_path: Path) -> None:
     choice = deciding(tmp_path).choose(model(), 4, N, BOTH, PRISM)
     assert choice.predicted is not None
-    assert choice.predicted.work.wire_bytes == wire_bytes(check_fits(PRISM, VIT, 4, N, 2), 4)
+    assert choice.predicted.work.wire_bytes == wire_bytes(PRISM, VIT, 4, N)

@@ -174,7 +174,6 @@ def test_a_lost_board_is_named(tmp_path: Path) -> None:
     ("wrong", "kind"),
     [
         (call(plan="warp"), PlanError),
-        (call(plan="split:p=2"), PlanError),  # a batch of one
         (call(plan="voltage:p=3"), PlanError),  # of two boards
         (call(plan="prism:p=2,l=5"), PlanError),  # a rank has four tokens
         (replace(call(), inputs={}), InputError),
