@@ -200,6 +200,23 @@ def test_bytes_counted_are_bytes_computed(tmp_path: Path, family: str, p: int) -
     assert counts[0] < counts[1]
 
 
+@pytest.mark.parametrize("options", ["share=3/1/2", "pieces=2", "share=1/2/1,pieces=3"])
+def test_uneven_parts_and_pieces_are_exact_too(options: str) -> None:
+    """A piece is packed by itself: it ends on a whole byte."""
+    net = Coded(lead=1, class_token=True)
+    x, real = noise(5, 18, 32), padding([18, 11, 18, 4, 7], 18)
+    given, g = {"x": x, "real": real}, 4
+    with torch.inference_mode():
+        expected = local_rows(net, given, Recorder())[real.bool()]
+    for k, exact in ((53, True), (5, False)):  # rows that can be sent: 17 + 10 + 17 + 3 + 6
+        net.books = fitted(net, given, g, k)
+        plan = f"astra:p=3,g={g},k={k},{options}"
+        outputs, group = over_loopback(net, plan, given)
+        assert (error(outputs["rows"][real.bool()], expected) < EXACT) is exact
+        counted = sum(rank.sent_bytes for rank in group) - 2 * HEADER_BYTES
+        assert counted == wire_bytes(Plan.parse(plan), net.shape, 5, 18) + 2 * real.numel()
+
+
 @pytest.mark.parametrize(("g", "both_ways"), [(32, 7840), (16, 3920), (1, 246)])
 def test_one_exchange_of_vit_b16_takes_the_bytes_of_the_paper(g: int, both_ways: int) -> None:
     net = Coded(width=64, heads=4, blocks=3, tokens=197, lead=1, class_token=True, needs="first")

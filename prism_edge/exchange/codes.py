@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from prism_edge.errors import PeerLostError
+from prism_edge.errors import OutOfStepError
 from prism_edge.exchange.bits import pack, packed_bytes, unpack
 from prism_edge.tensors.codebook import Codebooks
 
@@ -35,12 +35,12 @@ class Codes:
         shape = (like.shape[0], rows, books.g)
         count = shape[0] * shape[1] * shape[2]
         if payload.numel() != packed_bytes(count, books.bits):
-            raise PeerLostError(
+            raise OutOfStepError(
                 f"block {block}: {payload.numel()} bytes of codes, expected are "
                 f"{packed_bytes(count, books.bits)} for {rows} tokens"
             )
         codes = unpack(payload.to(books.tables.device), books.bits, count)
         # only a K that is no power of two leaves codes that stand for nothing
         if books.k < 1 << books.bits and bool((codes >= books.k).any()):
-            raise PeerLostError(f"block {block}: a code of {books.k} or more arrived")
+            raise OutOfStepError(f"block {block}: a code of {books.k} or more arrived")
         return books.reconstruct(block, codes.view(shape)).to(like)

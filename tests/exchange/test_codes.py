@@ -7,7 +7,7 @@ import torch
 from nets import noise, padding
 from torch.utils.flop_counter import FlopCounterMode
 
-from prism_edge.errors import PeerLostError
+from prism_edge.errors import OutOfStepError
 from prism_edge.exchange.bits import packed_bytes, unpack
 from prism_edge.exchange.codes import Codes
 from prism_edge.tensors.codebook import Codebooks
@@ -76,9 +76,9 @@ def test_a_batch_is_its_samples() -> None:
 def test_a_payload_that_is_none_is_told_from_one() -> None:
     exchange, h = codes_of(), noise(2, 7, 16)
     payload = exchange.encode(h, ONES, None, 0)
-    with pytest.raises(PeerLostError, match="27 bytes of codes, expected are 28 for 7 tokens"):
+    with pytest.raises(OutOfStepError, match="27 bytes of codes, expected are 28 for 7 tokens"):
         exchange.decode(payload[:-1], 7, 0, h)
-    with pytest.raises(PeerLostError, match="a code of 12 or more"):  # 4 bits tell 16 apart
+    with pytest.raises(OutOfStepError, match="a code of 12 or more"):  # 4 bits tell 16 apart
         exchange.decode(torch.full_like(payload, 255), 7, 0, h)
     full = codes_of(k=16)  # here every pattern is a code
     assert full.decode(torch.full_like(payload, 255), 7, 0, h).shape == h.shape
