@@ -73,6 +73,8 @@ class Plan:
             self._check("p", 2 <= self.p <= 8, "2 to 8 ranks")
         elif self.p != 1:
             raise PlanError(f"plan {self.method}: p={self.p}, but it runs on one rank")
+        one_each = not isinstance(self.l, tuple) or len(self.l) > 1
+        self._check("l", one_each, "one number, or one for each of several blocks")
         counts = (self.l,) if isinstance(self.l, int) else self.l or (1,)
         self._check("l", counts[0] >= 1, "1 or more segments (before the first block)")
         self._check("l", min(counts) >= 0, "0 or more segments per block")
