@@ -6,7 +6,7 @@ Letters: B batch, N tokens, n own tokens, L announced rows, R heard columns, D w
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -21,12 +21,11 @@ AHEAD = 2  # blocks; with 1, the word that a receive is posted often comes after
 
 
 class Exchanges:
-    """What a rank tells the others and what it has heard of them.
+    """What a rank tells the others and what it hears of them.
 
     Receives are posted ahead: the sender then knows that it may send, and a message leaves in one
-    go and arrives without the receiver's help while it computes. ``heard`` [B,R,D]: the rows heard
-    last, or None; given before block 0 as rows, or as the leader's message that holds them.
-    ``pieces``: the samples of each message before a block.
+    go and arrives without the receiver's help while it computes. ``samples``: of each piece of the
+    batch; a piece's messages are its own.
     """
 
     def __init__(
@@ -34,67 +33,70 @@ class Exchanges:
         model: Model,
         layout: Layout,
         rank: int,
-        batch: int,
-        heard: Tensor | Pending | None,
+        samples: Sequence[int],
         group: Transport | None,
         recorder: Recorder,
     ) -> None:
-        self.heard = heard if isinstance(heard, Tensor) else None
-        self.pieces: list[slice] = []
-        for samples in layout.pieces(batch):
-            start = self.pieces[-1].stop if self.pieces else 0
-            self.pieces.append(slice(start, start + samples))
         self._layout = layout
         self._rank = rank
-        self._batch = batch
+        self._samples = samples
         self._group = group
         self._recorder = recorder
         self._exchange: Exchange | None = None
         if layout.plan.exchanges:
             self._exchange = exchange_of(layout.plan, model.codebooks)
-        self._arriving: dict[int, list[Pending]] = {}
-        if heard is not None and not isinstance(heard, Tensor):
-            self._arriving[0] = [heard]
+        self._heard: list[Tensor | None] = [None] * len(samples)
+        self._arriving: dict[tuple[int, int], Pending] = {}  # by block and piece
+        self._sent_s: dict[tuple[int, int], float] = {}
         self._leaving: Pending | None = None
-        self._sent_s: float | None = None
         for block in range(1, 1 + AHEAD):
-            self._expect(block)
+            for piece in range(len(samples)):
+                self._expect(block, piece)
 
-    def send(self, block: int, rows: Tensor, real: Tensor | None) -> None:
-        """A piece of this rank's message before ``block`` is on its way.
+    def first(self, piece: int, heard: Tensor | Pending | None) -> None:
+        """What is known of the others before block 0, or will be when its message is joined."""
+        if heard is None or isinstance(heard, Tensor):
+            self._heard[piece] = heard
+        else:
+            self._arriving[0, piece] = heard
 
-        ``rows`` [samples,n,D], ``real`` [samples,part] or None
-        """
+    def send(self, block: int, piece: int, rows: Tensor, real: Tensor | None) -> None:
+        """A piece's message before ``block`` is on its way.  [b,n,D], [b,part] or None"""
         targets = [t for s, t in self._layout.messages(block) if s == self._rank]
         if self._group is None or self._exchange is None or not targets:
             return
-        if self._sent_s is None:
-            self._sent_s = time.monotonic()
+        self._sent_s[block, piece] = time.monotonic()
         self.finish()
         sizes = self._layout.segments(self._rank, block)
         payload = self._exchange.encode(rows[:, self._layout.replicas :], sizes, real, block)
         self._leaving = self._group.begin(dict.fromkeys(targets, payload), {})
 
-    def join(self, block: int, like: Tensor) -> None:
-        """What was sent to this rank before ``block`` is in ``heard``, on the device of ``like``
-        [B,n,D]."""
-        arriving = self._arriving.pop(block, None)
+    def join(self, block: int, piece: int, like: Tensor) -> Tensor | None:
+        """The columns known of the others at ``block``, on the device of ``like`` [b,n,D].
+
+        -> [b,R,D], or None when nobody is heard
+        """
+        arriving = self._arriving.pop((block, piece), None)
         if arriving is not None:
-            pieces = self.pieces if len(arriving) > 1 else [slice(None)]
+            assert self._exchange is not None
+            assert self._group is not None
             start_s = time.monotonic()
-            found = [
-                self._take(block, pending, like[piece])
-                for pending, piece in zip(arriving, pieces, strict=True)
-            ]
+            payloads = arriving.wait()
             stop_s = time.monotonic()
-            moved = sum(size for _, size in found)
-            sent_s = start_s if self._sent_s is None else self._sent_s
+            moved = sum(payload.numel() for payload in payloads.values())
+            sent_s = self._sent_s.pop((block, piece), start_s)
             self._recorder.spans.append(Span("exchange", sent_s, stop_s, moved))
             self._recorder.spans.append(Span("wait", start_s, stop_s, moved))
-            self.heard = together([rows for rows, _ in found], dim=0)
-        self._sent_s = None
+            if block == 0:
+                payloads = _cut(self._layout, self._rank, like.shape[0], payloads[0])
+            to_device = self._group.staging.to_device
+            payloads = {rank: to_device(payload) for rank, payload in payloads.items()}
+            self._heard[piece] = decode_heard(
+                self._exchange, self._layout, self._rank, payloads, like, block
+            )
         if block > 0:
-            self._expect(block + AHEAD)
+            self._expect(block + AHEAD, piece)
+        return self._heard[piece]
 
     def finish(self) -> None:
         """What this rank has sent has left."""
@@ -102,31 +104,17 @@ class Exchanges:
             self._leaving.wait()
             self._leaving = None
 
-    def _expect(self, block: int) -> None:
-        """The messages to this rank before ``block`` will be received when they come."""
+    def _expect(self, block: int, piece: int) -> None:
+        """A piece's messages to this rank before ``block`` will be received when they come."""
         if self._group is None or block >= self._layout.shape.blocks:
             return
-        heard = {s: n for (s, t), n in self._layout.messages(block).items() if t == self._rank}
-        if heard:
-            self._arriving[block] = [
-                self._group.begin(
-                    {}, {s: self._layout.payload_bytes(n, samples) for s, n in heard.items()}
-                )
-                for samples in self._layout.pieces(self._batch)
-            ]
-
-    def _take(self, block: int, arriving: Pending, like: Tensor) -> tuple[Tensor, int]:
-        """The columns of one piece and its bytes.  -> [samples,R,D]"""
-        assert self._exchange is not None
-        assert self._group is not None
-        payloads = arriving.wait()
-        moved = sum(payload.numel() for payload in payloads.values())
-        if block == 0:
-            payloads = _cut(self._layout, self._rank, self._batch, payloads[0])
-        to_device = self._group.staging.to_device
-        payloads = {rank: to_device(payload) for rank, payload in payloads.items()}
-        rows = decode_heard(self._exchange, self._layout, self._rank, payloads, like, block)
-        return rows, moved
+        sizes = {
+            source: self._layout.payload_bytes(rows, self._samples[piece])
+            for (source, target), rows in self._layout.messages(block).items()
+            if target == self._rank
+        }
+        if sizes:
+            self._arriving[block, piece] = self._group.begin({}, sizes)
 
 
 def decode_heard(

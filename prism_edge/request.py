@@ -1,30 +1,26 @@
 """One request between ranks: rank 0 leads it, the others follow.
 
-Raw inputs travel, never embeddings. Text goes whole to every rank, which then forms by itself what
-it hears before block 0. Of an image a rank gets its own patches at once, and that first knowledge
-in a second message, while it embeds. Letters: B batch, N tokens, n own tokens, R heard columns,
-D width.
+Letters: B batch, N tokens, n own tokens, D width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from prism_edge.echo import PROBE, follow_echo
 from prism_edge.errors import ClusterError
-from prism_edge.exchange import Exchange, exchange_of
-from prism_edge.exchanges import decode_heard
 from prism_edge.families.model import Model, Tensors
-from prism_edge.forward import Keep, run_blocks
+from prism_edge.forward import Keep, run_blocks, whole
 from prism_edge.layout import Layout, Needs, batch_shares, check_fits, token_layout
 from prism_edge.plan import LOCAL, Plan
+from prism_edge.scatter import expect_pieces, scatter
 from prism_edge.spans import Recorder
-from prism_edge.tensors.known import own_rows
-from prism_edge.transport import Pending, Transport
-from prism_edge.wire import Header, pack_body, receive_header, send_request, unpack_body
+from prism_edge.transport import Transport
+from prism_edge.wire import Header, pack_body, receive_header, send_header, unpack_body
 
 
 @torch.inference_mode()
@@ -75,31 +71,14 @@ def follow(models: dict[str, Model], group: Transport) -> Header:
             f"rank 0 asks for model {header.model!r}, which is not here (models: "
             f"{', '.join(models) or 'none'}); list the same models on every board"
         ) from None
-    body = group.begin({}, {0: header.body_bytes})
     if header.plan.method == "split":
-        outputs = answer_locally(model, unpack_body(header, body.wait()[0]), recorder)
+        body = group.begin({}, {0: header.body_bytes}).wait()[0]
+        outputs = answer_locally(model, unpack_body(header, body), recorder)
         group.begin({0: pack_body(outputs)}, {}).wait()
         return header
     layout = token_layout(header.plan, model.shape, header.tokens, header.needs)
-    rank = group.rank
-    heard: Tensor | Pending | None = None
-    if not embeds_all(model, layout):
-        heard = group.begin({}, {0: first_bytes(layout, rank, header.batch)})
-    received = unpack_body(header, body.wait()[0])
-    real = model.real(received)
-    if embeds_all(model, layout):
-        exchange = exchange_of(layout.plan, model.codebooks)
-        everything = model.embed(received, 0, layout.tokens)
-        payloads = encode_first(exchange, model, layout, everything, real, layout.hears(rank))
-        heard = decode_heard(exchange, layout, rank, payloads, everything) if payloads else None
-        x = own_rows(layout, rank, everything)
-    else:
-        part = layout.part(rank)
-        x = model.embed(received, part.start, part.stop)
-        if layout.replicas:
-            lead = model.embed(model.part(received, 0, layout.replicas), 0, layout.replicas)
-            x = torch.cat([lead, x], dim=1)
-    rows = run_blocks(model, layout, rank, x, heard, real, group, recorder)
+    pieces = expect_pieces(model, layout, header, group)
+    rows = run_blocks(model, layout, group.rank, pieces, group, recorder)
     if rows is not None:
         group.begin({0: rows.float()}, {}).wait()
     return header
@@ -129,8 +108,8 @@ def local_rows(
 ) -> Tensor:
     """The rows of the last block that are needed, computed on this device alone.  -> [B,.,D]"""
     layout = token_layout(LOCAL, model.shape, model.tokens(prepared), needs)
-    x = model.embed(prepared, 0, layout.tokens)
-    rows = run_blocks(model, layout, 0, x, None, model.real(prepared), None, recorder, keep)
+    pieces = whole(model.embed(prepared, 0, layout.tokens), real=model.real(prepared))
+    rows = run_blocks(model, layout, 0, pieces, None, recorder, keep)
     assert rows is not None
     return rows
 
@@ -150,65 +129,17 @@ def lead_rows(
     ``plan``: prism, voltage or astra.
     """
     batch = next(iter(prepared.values())).shape[0]
+    if keep is not None:
+        plan = replace(plan, pieces=1)
     layout = token_layout(plan, model.shape, model.tokens(prepared), needs)
-    exchange = exchange_of(plan, model.codebooks)
-    real, whole = model.real(prepared), embeds_all(model, layout)
     with recorder.span("scatter"):
-        asked = []
-        for rank in range(1, layout.ranks):
-            part = layout.part(rank)
-            share = prepared if whole else model.part(prepared, part.start, part.stop)
-            asked.append(send_request(group, rank, name, plan, batch, layout.tokens, share, needs))
-        for request in asked:  # in the kernel's hands, which goes on while this rank computes
-            request.wait()
-    leaving: list[Pending] = []
-    everything = model.embed(prepared, 0, layout.tokens)
-    speakers = layout.hears(0) if whole else tuple(range(layout.ranks))
-    payloads = encode_first(exchange, model, layout, everything, real, speakers)
-    for rank in range(1, 1 if whole else layout.ranks):
-        first = torch.cat([payloads[other] for other in layout.hears(rank)])
-        leaving.append(group.begin({rank: first}, {}))
-    heard = decode_heard(exchange, layout, 0, payloads, everything) if layout.hears(0) else None
-    x = own_rows(layout, 0, everything)
-    own = run_blocks(model, layout, 0, x, heard, real, group, recorder, keep)
+        pieces, leaving = scatter(model, name, layout, prepared, group, needs)
+    own = run_blocks(model, layout, 0, pieces, group, recorder, keep)
     with recorder.span("gather"):
-        rows = _gather(layout, batch, own, group, everything)
+        rows = _gather(model, layout, batch, own, group)
         for message in leaving:
             message.wait()
     return rows
-
-
-def embeds_all(model: Model, layout: Layout) -> bool:
-    """True when a rank gets the whole input and forms everyone's first rows itself."""
-    return model.positionwise or layout.plan.method == "voltage"
-
-
-def encode_first(
-    exchange: Exchange,
-    model: Model,
-    layout: Layout,
-    everything: Tensor,
-    real: Tensor | None,
-    speakers: tuple[int, ...],
-) -> dict[int, Tensor]:
-    """What each of ``speakers`` would send before block 0.  [B,N,D] -> uint8 [bytes] by rank"""
-    rows = everything if layout.plan.tap == "before" else model.blocks[0].inputs(everything)
-    return {
-        rank: exchange.encode(
-            rows[:, layout.part(rank)],
-            layout.segments(rank),
-            None if real is None else real[:, layout.part(rank)].to(rows.device),
-            0,
-        )
-        for rank in speakers
-    }
-
-
-def first_bytes(layout: Layout, rank: int, batch: int) -> int:
-    """Bytes of the leader's message with what ``rank`` hears before block 0."""
-    return sum(
-        layout.payload_bytes(len(layout.segments(other)), batch) for other in layout.hears(rank)
-    )
 
 
 def _begin_exchange(
@@ -234,7 +165,8 @@ def _begin_split(
         for rank in asked:
             stop = start + shares[rank]
             part = {key: tensor[start:stop] for key, tensor in prepared.items()}
-            sent.append(send_request(group, rank, name, plan, shares[rank], tokens, part))
+            sent.append(send_header(group, rank, name, plan, tokens, part))
+            sent.append(group.begin({rank: pack_body(part)}, {}))
             start = stop
         for message in sent:  # in the kernel's hands, which goes on while this rank computes
             message.wait()
@@ -254,19 +186,18 @@ def _begin_split(
 
 
 def _gather(
-    layout: Layout, batch: int, own: Tensor | None, group: Transport, like: Tensor
+    model: Model, layout: Layout, batch: int, own: Tensor | None, group: Transport
 ) -> Tensor:
-    """The rows that are needed, from all ranks that finished, in order of position, in the dtype
-    and on the device of ``like``.  -> [B,.,D]
+    """The rows that are needed, from all ranks that finished, in order of position.  -> [B,.,D]
 
     A token that every rank owns is the mean of its replicas.
     """
-    width = layout.shape.width
+    width, weight = layout.shape.width, model.blocks[0].qkv.weight
     others = [rank for rank in layout.finishers() if rank != 0]
     sizes = {rank: batch * layout.rows(rank) * width * 4 for rank in others}
     payloads = group.begin({}, sizes).wait() if sizes else {}
     parts = {
-        rank: payload.view(torch.float32).view(batch, layout.rows(rank), width).to(like)
+        rank: payload.view(torch.float32).view(batch, layout.rows(rank), width).to(weight)
         for rank, payload in payloads.items()
     }
     if own is not None:

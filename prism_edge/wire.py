@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import torch
@@ -60,6 +60,11 @@ class Header:
     def body_bytes(self) -> int:
         return sum(math.prod(shape) * DTYPES[code].itemsize for _, code, shape in self.tensors)
 
+    def piece(self, samples: int) -> Header:
+        """The same for that many samples of the batch."""
+        tensors = tuple((name, code, (samples, *shape[1:])) for name, code, shape in self.tensors)
+        return replace(self, batch=samples, tensors=tensors)
+
     def encode(self) -> Tensor:
         """uint8 [HEADER_BYTES]"""
         fields = [self.model, str(self.plan), self.batch, self.tokens, self.needs, self.tensors]
@@ -89,22 +94,20 @@ class Header:
         return header
 
 
-def send_request(
+def send_header(
     group: Transport,
     rank: int,
     model: str,
     plan: Plan,
-    batch: int,
     tokens: int,
-    part: dict[str, Tensor],
+    part: Mapping[str, Tensor],
     needs: Needs | None = None,
 ) -> Pending:
-    """Header and body on their way to ``rank``; the pending must be waited for before the next."""
+    """The header of a request on its way to ``rank``; its body, ``part``, is to follow."""
+    batch = next(iter(part.values())).shape[0]
     listed = tuple((key, CODES[value.dtype], tuple(value.shape)) for key, value in part.items())
     header = Header(model, plan, batch, tokens, needs, listed)
-    first = group.begin({rank: header.encode()}, {})
-    second = group.begin({rank: pack_body(part)}, {})
-    return _Both(first, second)
+    return group.begin({rank: header.encode()}, {})
 
 
 def receive_header(group: Transport) -> Header:
@@ -126,14 +129,3 @@ def unpack_body(header: Header, body: Tensor) -> dict[str, Tensor]:
         tensors[name] = body[start:stop].clone().view(DTYPES[code]).view(shape)
         start = stop
     return tensors
-
-
-class _Both:
-    """Two messages waited for as one."""
-
-    def __init__(self, first: Pending, second: Pending) -> None:
-        self._first, self._second = first, second
-
-    def wait(self, timeout_s: float | None = None) -> dict[int, Tensor]:
-        self._first.wait(timeout_s)
-        return self._second.wait(timeout_s)

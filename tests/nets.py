@@ -16,10 +16,11 @@ from prism_edge.errors import PeerLostError
 from prism_edge.exchange import exchange_of
 from prism_edge.exchanges import decode_heard
 from prism_edge.families.model import Model, Tensors, TensorSpec
-from prism_edge.forward import run_blocks
+from prism_edge.forward import run_blocks, whole
 from prism_edge.layout import Layout, ModelShape, Needs
 from prism_edge.plan import Plan
-from prism_edge.request import encode_first, follow, lead
+from prism_edge.request import follow, lead
+from prism_edge.scatter import encode_first
 from prism_edge.spans import Recorder
 from prism_edge.tensors.block import Affine, Block, Norm
 from prism_edge.tensors.known import own_rows
@@ -170,8 +171,8 @@ def run_layout(net: Net, layout: Layout, x: Tensor, real: Tensor | None = None) 
         others = layout.hears(rank)
         payloads = encode_first(exchange, net, layout, x, real, others)
         first = decode_heard(exchange, layout, rank, payloads, x) if others else None
-        own = own_rows(layout, rank, x)
-        found = run_blocks(net, layout, rank, own, first, real, group[rank], Recorder())
+        pieces = whole(own_rows(layout, rank, x), first, real)
+        found = run_blocks(net, layout, rank, pieces, group[rank], Recorder())
         return x[:, :0] if found is None else found
 
     found = run_ranks([lambda rank=rank: rank_rows(rank) for rank in range(layout.ranks)])

@@ -41,6 +41,7 @@ LAYERS: dict[str, int] = {
     "forward": 3,
     "generate": 3,
     "request": 3,
+    "scatter": 3,
     "wire": 3,
     "calibrate": 4,
     "engine": 4,

@@ -44,10 +44,11 @@ class Rows:
         return rows.to(FLOATS[self._dtype]).contiguous().view(-1).view(torch.uint8)
 
     def decode(self, payload: Tensor, rows: int, block: int, like: Tensor) -> Tensor:
+        # always a copy: rows may be used for several blocks, a message's buffer is soon another's
         shape = like.shape[0], rows, like.shape[2]
         if self._dtype == "int8":
             return unpack_int8(payload, shape).to(like)
-        return payload.view(FLOATS[self._dtype]).view(shape).to(like)
+        return payload.view(FLOATS[self._dtype]).view(shape).to(like, copy=True)
 
 
 def pack_int8(rows: Tensor) -> Tensor:

@@ -128,14 +128,15 @@ class Gloo:
     @torch.inference_mode()  # buffers outlive one call, so all calls must agree on the mode
     def begin(self, sends: Mapping[int, Tensor], receives: Mapping[int, int]) -> GlooPending:
         works: list[Any] = []
-        incoming: dict[int, Tensor] = {}
+        incoming: dict[int, tuple[int, Tensor]] = {}
         outgoing: list[Tensor] = []
         staged: dict[int, Tensor] = {}  # payloads in host memory: one passage serves all ranks
         rank = self.rank
         try:
             for rank, size in receives.items():
-                incoming[rank] = self._buffers.take(FRAME_BYTES + size)
-                works.append((rank, self._group.recv([incoming[rank]], rank, 0)))
+                buffer = self._buffers.take(FRAME_BYTES + size)
+                incoming[rank] = self._next("receive", rank), buffer
+                works.append((rank, self._group.recv([buffer], rank, 0)))
             for rank, tensor in sends.items():
                 payload = tensor.detach().contiguous().view(-1).view(torch.uint8)
                 buffer = self._buffers.take(FRAME_BYTES + payload.numel())
@@ -150,20 +151,20 @@ class Gloo:
             raise PeerLostError(f"rank {self.rank}: lost rank {rank}: {_gist(error)}") from error
         return GlooPending(self, works, incoming, outgoing)
 
-    def over(self, incoming: Mapping[int, Tensor], outgoing: Sequence[Tensor]) -> None:
+    def over(self, incoming: Mapping[int, tuple[int, Tensor]], outgoing: Sequence[Tensor]) -> None:
         """Buffers may be used again: sent ones at once, received ones after the next message."""
         for buffer in outgoing:
             self._buffers.give(buffer)
-        for rank, buffer in incoming.items():
+        for rank, (_, buffer) in incoming.items():
             before = self._shown.get(rank)
             if before is not None:
                 self._buffers.give(before)
             self._shown[rank] = buffer
 
-    def check(self, rank: int, buffer: Tensor) -> Tensor:
+    def check(self, rank: int, number: int, buffer: Tensor) -> Tensor:
         """The payload of a received message, once its frame is the one agreed on."""
         sequence, size = FRAME.unpack(buffer[:FRAME_BYTES].numpy().tobytes())
-        expected = self._next("receive", rank), buffer.numel() - FRAME_BYTES
+        expected = number, buffer.numel() - FRAME_BYTES
         if (sequence, size) != expected:
             raise OutOfStepError(
                 f"rank {self.rank}: rank {rank} sent message {sequence} of {size} bytes, "
@@ -226,7 +227,11 @@ class GlooPending:
     """Sends and receives in flight."""
 
     def __init__(
-        self, owner: Gloo, works: list[Any], incoming: dict[int, Tensor], outgoing: list[Tensor]
+        self,
+        owner: Gloo,
+        works: list[Any],
+        incoming: Mapping[int, tuple[int, Tensor]],
+        outgoing: Sequence[Tensor],
     ) -> None:
         self._owner = owner
         self._works = works
@@ -238,7 +243,10 @@ class GlooPending:
             limit_s = self._owner.timeout_s if timeout_s is None else timeout_s
             self._owner.until_done(self._works, limit_s)
         self._owner.over(self._incoming, self._outgoing)
-        return {rank: self._owner.check(rank, buffer) for rank, buffer in self._incoming.items()}
+        return {
+            rank: self._owner.check(rank, number, buffer)
+            for rank, (number, buffer) in self._incoming.items()
+        }
 
 
 def _gist(error: RuntimeError) -> str:
