@@ -70,6 +70,7 @@ class Rehearsal:
                 inputs=(("pixel_values", "FP32", (-1, 3, 4, 4)),)
                 if shape.fixed_tokens
                 else (("input_ids", "INT64", (-1, -1)),),
+                outputs=("logits",),
             ),
         )
         self.distributed = distributed

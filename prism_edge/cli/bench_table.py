@@ -30,10 +30,10 @@ EMULATED = "EMULATED BOARDS: processes of one machine. Read the ratios, not the 
 def readable(found: Found) -> str:
     """Everything found: tables, what the columns mean, and the conditions."""
     lines: list[str] = []
-    for (model, batch, tokens), group in groupby(
-        found.rows, lambda row: (row.model, row.batch, row.tokens)
+    for (model, work, batch, tokens), group in groupby(
+        found.rows, lambda row: (row.model, row.work, row.batch, row.tokens)
     ):
-        lines += [*table(f"{model}: batch {batch}, {tokens} tokens", list(group)), ""]
+        lines += [*table(f"{model}, {work}: batch {batch}, {tokens} tokens", list(group)), ""]
     for reason in found.skipped:
         lines += textwrap.wrap(f"not measured: {reason}", WIDTH)
     lines += [*([""] if found.skipped else []), *textwrap.wrap(LEGEND, WIDTH), ""]

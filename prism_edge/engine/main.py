@@ -191,6 +191,7 @@ class Engine:
             fields["batch"],
             fields["tokens"],
             fields["repeats"],
+            prefill=fields.get("prefill", False),
         )
         self.report("measured", id=fields["id"], seconds=seconds)
 

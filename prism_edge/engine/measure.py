@@ -7,15 +7,18 @@ transport is another one.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from prism_edge.families.device import synchronise
 from prism_edge.families.model import Model, Tensors
+from prism_edge.generate import prefill as read_prompts
 from prism_edge.plan import Plan
 from prism_edge.request import follow, lead
+from prism_edge.sampling import Sampling
 from prism_edge.spans import Recorder
 from prism_edge.transport.staging import HOST, Staging
 
@@ -72,23 +75,35 @@ class AnsweredPending:
 
 
 def measure(
-    model: Model, plan: Plan, rank: int, batch: int, tokens: int, repeats: int
+    model: Model,
+    plan: Plan,
+    rank: int,
+    batch: int,
+    tokens: int,
+    repeats: int,
+    *,
+    prefill: bool = False,
 ) -> list[float]:
     """Seconds of ``repeats`` passes of ``rank``'s part of a request, from its input to its last
     message or, on rank 0, the outputs.
 
-    The first pass is not counted. Raises ``PlanError`` when the plan does not fit.
+    The first pass is not counted. ``prefill``: of reading prompts, not of a whole forward. Raises
+    ``PlanError`` when the plan does not fit.
     """
     inputs = blank_inputs(model, batch, tokens)
     asking = Answered(0, plan.p)
+    once = Sampling(max_new_tokens=1)
+    ask: Callable[..., object] = partial(read_prompts, sampling=once) if prefill else lead
+    request = partial(ask, model, NAME, plan, inputs, group=asking, recorder=Recorder())
     seconds = []
     if rank == 0:
         for _ in range(repeats + 1):
             start_s = time.perf_counter()
-            lead(model, NAME, plan, inputs, asking, Recorder())
+            request()
+            synchronise(model.device)
             seconds.append(time.perf_counter() - start_s)
         return seconds[1:]
-    lead(model, NAME, plan, inputs, asking, Recorder())
+    request()
     for _ in range(repeats + 1):
         group = Answered(rank, plan.p, asking.sent[rank])
         start_s = time.perf_counter()

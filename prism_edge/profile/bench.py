@@ -11,7 +11,7 @@ from itertools import product
 
 from prism_edge.errors import PlanError
 from prism_edge.plan import Plan
-from prism_edge.profile.cases import Wanted, require_fits, syncs
+from prism_edge.profile.cases import Wanted, needs_of, require_fits, syncs
 from prism_edge.profile.compare import Cell, PlanFacts, Row, rows_of
 from prism_edge.profile.conditions import cpu_ticks, facts_of, load_average, steal
 from prism_edge.profile.engines import start_engines
@@ -65,11 +65,12 @@ def bench(settings: Settings, wanted: Wanted, found: Found, tell: Tell) -> None:
             ):
                 found.conditions["torch"] = engines.fact(0, "torch")
                 found.conditions["transformers"] = reference.version
-                group = Group(engines)
-                lengths = wanted.lengths(model.name, engines.models[0].shape)
+                group, loaded = Group(engines), engines.models[0]
+                lengths = wanted.lengths(model.name, loaded.shape)
                 for tokens, batch in product(lengths, wanted.batches):
                     cell = Cell(
                         model=model.name,
+                        work="prefill" if loaded.generates else "forward",
                         batch=batch,
                         tokens=tokens,
                         rate=place.rate,
@@ -111,7 +112,7 @@ def _bench_cell(
 def facts_about(group: Group, cell: Cell, plan: Plan) -> PlanFacts:
     """What a plan costs besides time. Raises ``PlanError`` when it does not fit the cell."""
     shape = group.engines.models[0].shape
-    require_fits(plan, shape, cell.batch, cell.tokens, cell.boards)
+    require_fits(plan, shape, cell)
     group.be(joined=False)
     kernels = {
         group.engines.ask(
@@ -123,8 +124,8 @@ def facts_about(group: Group, cell: Cell, plan: Plan) -> PlanFacts:
     }
     memory = group.engines.ask(0, "memory", reset=False)
     return PlanFacts(
-        wire_bytes=wire_bytes(plan, shape, cell.batch, cell.tokens),
-        syncs=syncs(plan, shape, cell.batch, cell.tokens),
+        wire_bytes=wire_bytes(plan, shape, cell.batch, cell.tokens, needs_of(cell)),
+        syncs=syncs(plan, shape, cell),
         weights_bytes=memory.fields["weights_bytes"],
         attention_kernel="+".join(sorted(kernels)),
     )
@@ -145,7 +146,10 @@ def _conditions(settings: Settings, wanted: Wanted, place: Place, found: Found) 
             "images: uint8 pixels; Hugging Face and the local answer compared with it: the same "
             "normalised floats; texts: ids without padding or mask"
         ),
-        "latency": "in the leader's engine, from the decoded request to its outputs",
+        "latency": (
+            "in the leader's engine, from the decoded request to its outputs; prefill: to the "
+            "first word of each answer, with a cache to go on with, Hugging Face likewise"
+        ),
         "models": {
             model.name: NOTE if model.name in wanted.random else str(model.path)
             for model in wanted.models

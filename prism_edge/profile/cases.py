@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prism_edge.errors import PlanError, SettingsError
-from prism_edge.layout import ModelShape, batch_shares, check_fits, token_layout
+from prism_edge.layout import ModelShape, Needs, batch_shares, check_fits, token_layout
 from prism_edge.plan import LOCAL, Plan
+from prism_edge.profile.compare import Cell
 from prism_edge.profile.random_models import SIZES
 from prism_edge.settings import ModelSettings, parse_model
 
@@ -97,15 +98,23 @@ def usual_plans(shape: ModelShape, boards: int) -> Sequence[Plan]:
     )
 
 
-def require_fits(plan: Plan, shape: ModelShape, batch: int, tokens: int, boards: int) -> None:
+def require_fits(plan: Plan, shape: ModelShape, cell: Cell) -> None:
     """The plan can be measured, and every board has something to do. Raises ``PlanError``."""
-    check_fits(plan, shape, batch, tokens, boards)
-    if 0 in batch_shares(plan, batch):
-        raise PlanError(f"plan {plan}: a batch of {batch} leaves boards without work")
+    check_fits(plan, shape, cell.batch, cell.tokens, cell.boards)
+    if 0 in batch_shares(plan, cell.batch):
+        raise PlanError(f"plan {plan}: a batch of {cell.batch} leaves boards without work")
+    if cell.work == "prefill" and any(part.method == "split" for part, _ in plan.parts(cell.batch)):
+        raise PlanError(f"plan {plan}: the leader goes on with every text, so none is given away")
 
 
-def syncs(plan: Plan, shape: ModelShape, batch: int, tokens: int) -> int:
+def needs_of(cell: Cell) -> Needs | None:
+    """Rows of the last block that are asked for; None: those the model's head reads."""
+    return "last" if cell.work == "prefill" else None
+
+
+def syncs(plan: Plan, shape: ModelShape, cell: Cell) -> int:
     """Exchanges of one request that happen one after the other: blocks that wait for messages."""
-    layouts = [token_layout(part, shape, tokens) for part, _ in plan.parts(batch)]
+    needs, parts = needs_of(cell), plan.parts(cell.batch)
+    layouts = [token_layout(part, shape, cell.tokens, needs) for part, _ in parts]
     blocks = range(shape.blocks)
     return sum(1 for layout in layouts for block in blocks if layout.messages(block))

@@ -17,6 +17,8 @@ from prism_edge.plan import LOCAL, Plan
 RESAMPLES = 2000
 LEVEL = 0.95
 
+# prefill: reading prompts up to the first word of each answer. forward: anything else.
+Work = Literal["forward", "prefill"]
 # hugging-face: its forward. plan: a whole request. floats: local on the very arrays that Hugging
 # Face was given. bound: the slowest rank's computing under the plan, nobody waiting for anybody.
 Kind = Literal["hugging-face", "plan", "floats", "bound"]
@@ -52,6 +54,7 @@ class Cell:
     """What is the same for all plans that are compared: model, sizes and link."""
 
     model: str
+    work: Work
     batch: int
     tokens: int
     rate: str | None
@@ -78,6 +81,7 @@ class Row:
     """
 
     model: str
+    work: Work
     batch: int
     tokens: int
     rate: str | None
@@ -172,6 +176,7 @@ def _row(
 
     return Row(
         model=cell.model,
+        work=cell.work,
         batch=cell.batch,
         tokens=cell.tokens,
         rate=cell.rate,

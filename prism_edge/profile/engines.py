@@ -34,12 +34,19 @@ QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR"}  # it warns of every address without a 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
-    """What an engine says of a model; ``inputs``: name, datatype, shape with -1 where it varies."""
+    """What an engine says of a model; ``inputs``: name, datatype, shape with -1 where it varies;
+    ``outputs``: their names."""
 
     name: str
     fingerprint: str
     shape: ModelShape
     inputs: tuple[tuple[str, str, tuple[int, ...]], ...]
+    outputs: tuple[str, ...]
+
+    @property
+    def generates(self) -> bool:
+        """True when it continues texts: it looks back only, and scores words."""
+        return self.shape.causal and "logits" in self.outputs
 
 
 class Engines:
@@ -214,4 +221,5 @@ def _loaded(item: Mapping[str, Any]) -> LoadedModel:
         fingerprint=item["fingerprint"],
         shape=ModelShape(**item["shape"]),
         inputs=tuple((name, kind, tuple(shape)) for name, kind, shape in item["inputs"]),
+        outputs=tuple(name for name, _, _ in item["outputs"]),
     )

@@ -36,7 +36,6 @@ PREPROCESSING = {
 class Size:
     """A model to make; ``tokens``: the usual length of its texts, None where it takes images."""
 
-    title: str
     make: Callable[[], Any]
     tokens: int | None = None
 
@@ -48,21 +47,21 @@ def _vit_b16() -> Any:
 
 
 def _bert_base() -> Any:
-    from transformers import BertConfig, BertModel
+    from transformers import BertConfig, BertForSequenceClassification
 
-    return BertModel(BertConfig())
+    return BertForSequenceClassification(BertConfig())
 
 
 def _gpt2() -> Any:
-    from transformers import GPT2Config, GPT2Model
+    from transformers import GPT2Config, GPT2LMHeadModel
 
-    return GPT2Model(GPT2Config())
+    return GPT2LMHeadModel(GPT2Config())
 
 
 SIZES: Mapping[str, Size] = {
-    "vit-b16": Size(title="ViT-B/16, image classification", make=_vit_b16),
-    "bert-base": Size(title="BERT-base, encoder", make=_bert_base, tokens=256),
-    "gpt2": Size(title="GPT-2 small, hidden states", make=_gpt2, tokens=512),
+    "vit-b16": Size(make=_vit_b16),
+    "bert-base": Size(make=_bert_base, tokens=256),
+    "gpt2": Size(make=_gpt2, tokens=512),
 }
 
 

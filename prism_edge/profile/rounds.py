@@ -86,7 +86,8 @@ def measure_cell(
                 asks = [partial(group.engines.ask, rank) for rank in range(task.plan.p)]
             counted = [ask("memory", reset=True).fields["counted"] for ask in asks]
             if task.kind == "hugging-face":
-                said = reference.ask("run", given, outputs=turn < 0)
+                prefill = cell.work == "prefill"
+                said = reference.ask("run", given, outputs=turn < 0, prefill=prefill)
                 seconds = said.fields["seconds"]
             elif task.kind == "bound":
                 seconds = bound(group.engines, cell, task.plan)
@@ -94,7 +95,7 @@ def measure_cell(
                 said = _run(group.engines, cell, task.plan, raw if task.kind == "plan" else given)
                 seconds = said.fields["engine_s"]
             if turn < 0 and task in (same, Task(kind="hugging-face")):
-                answers[task] = said.arrays
+                answers[task] = answer_of(said)
             peaks = [ask("memory", reset=False).fields["peak_bytes"] for ask in asks]
             yield Sample(
                 task=task,
@@ -124,6 +125,7 @@ def bound(engines: Engines, cell: Cell, plan: Plan) -> float:
                 batch=count,
                 tokens=cell.tokens,
                 repeats=2 if rank == 0 else 1,
+                prefill=cell.work == "prefill",
             )
             for part, count in plan.parts(cell.batch)
         ]
@@ -147,6 +149,12 @@ def inputs(model: LoadedModel, batch: int, tokens: int, seed: int) -> tuple[Arra
     return {name: pixels}, {name: pixels.astype(np.float32) / 127.5 - 1}
 
 
+def answer_of(said: Message) -> Arrays:
+    """What was answered: outputs, or the first word of each continued text."""
+    tokens = said.fields.get("tokens")
+    return said.arrays if tokens is None else {"tokens": np.array(tokens)}
+
+
 def require_same(model: str, ours: Arrays, theirs: Arrays) -> None:
     """Two speeds are compared only where the answers are the same. Raises ``ModelError``."""
     for name, mine in ours.items():
@@ -163,7 +171,12 @@ def require_same(model: str, ours: Arrays, theirs: Arrays) -> None:
 
 
 def _run(engines: Engines, cell: Cell, plan: Plan, arrays: Arrays) -> Message:
-    said = engines.ask(0, "run", arrays, timeout_s=ANSWER_S, model=cell.model, plan=str(plan))
+    order, more = "run", {}
+    if cell.work == "prefill":
+        order, more = "generate", {"sampling": {"max_new_tokens": 1}}
+    said = engines.ask(
+        0, order, arrays, timeout_s=ANSWER_S, model=cell.model, plan=str(plan), **more
+    )
     if said.fields["fallback"] is not None:
         raise ClusterError(f"{cell.model} {plan} batch {cell.batch}: {said.fields['fallback']}")
     return said

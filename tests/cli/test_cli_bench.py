@@ -77,6 +77,7 @@ def row(plan: str, **changes: object) -> Row:
         **{
             **values,
             "model": "vit-b16",
+            "work": "forward",
             "batch": 4,
             "tokens": 197,
             "rate": "100mbit",
@@ -119,13 +120,13 @@ def test_the_table_fits_and_says_what_it_is() -> None:
     text = readable(found)
     assert max(map(len, text.splitlines())) <= WIDTH == 120
     lines = text.splitlines()
-    assert lines[0] == "vit-b16: batch 4, 197 tokens"
+    assert lines[0] == "vit-b16, forward: batch 4, 197 tokens"
     assert next(line for line in lines if line.startswith("split+prism")).split() == [
         *("split+prism:p=2,l=10,dtype=fp16", "12345.7", "0.97", "[0.97,", "0.97]", "0.97"),
         *("[0.97,", "0.97]", "0.970", "[0.970,", "0.970]", "26.01", "MB", "11"),
     ]
     assert lines[lines.index(long) + 1].startswith("   ")
-    assert "vit-b16: batch 8, 197 tokens" in lines
+    assert "vit-b16, forward: batch 8, 197 tokens" in lines
     assert "650 MiB" not in text
     assert "700 + 650" in text
     assert "EMULATED BOARDS" in text
@@ -145,7 +146,7 @@ def test_a_cluster_that_is_there_is_measured(run: Run, cluster: Path) -> None:
         *("--plan", "split:p=2", "--plan", PRISM, "--plan", "split:p=3"),
     )
     assert code == 0, err
-    assert "v: batch 3, 17 tokens" in out
+    assert "v, forward: batch 3, 17 tokens" in out
     assert "not measured: v, batch 1: plan split:p=2: a batch of 1 leaves boards" in out
     assert "not measured: v, batch 3: plan split:p=3: 3 ranks, but 2 board(s)" in out
     assert "EMULATED BOARDS" in out
@@ -166,7 +167,7 @@ def test_a_lab_is_made_measured_and_removed(run: Run, cluster: Path, labs: Path)
     assert list(labs.glob("*")) == []
     said = json.loads(out)
     assert set(said) == {"rows", "conditions"}
-    assert len(said["rows"]) == 2 * 5
+    assert len(said["rows"]) == 2 * 5 - 1
     for item in said["rows"]:
         assert set(item) == {field.name for field in fields(Row)}
         assert (item["rate"], item["boards"], item["batch"]) == ("50mbit", 2, 2)
@@ -184,7 +185,12 @@ def test_a_lab_is_made_measured_and_removed(run: Run, cluster: Path, labs: Path)
     assert plans["v", PRISM]["syncs"] == 1
     assert plans["v", "split+prism:p=2,l=3,dtype=fp32"]["syncs"] == 0
     assert said["conditions"]["link"].startswith("50mbit")
-    assert said["conditions"]["skipped"] == []
+    assert [item["work"] for item in (plans["v", PRISM], plans["g", PRISM])] == [
+        "forward",
+        "prefill",
+    ]
+    (skipped,) = said["conditions"]["skipped"]
+    assert skipped.startswith("g, batch 2: plan split+prism")
 
 
 @pytest.mark.lab

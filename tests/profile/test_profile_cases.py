@@ -11,10 +11,15 @@ from rehearsal import GPT2, VIT
 from prism_edge.errors import PlanError, SettingsError
 from prism_edge.plan import LOCAL, Plan
 from prism_edge.profile.cases import Wanted, find_models, require_fits, syncs, usual_plans
+from prism_edge.profile.compare import Cell, Work
 from prism_edge.settings import ModelSettings
 
 MINE = ModelSettings(name="mine", path=Path("/models/mine"))
 SPLIT = Plan.parse("split:p=2")
+
+
+def cell(batch: int, tokens: int = 197, boards: int = 2, work: Work = "forward") -> Cell:
+    return Cell(model="m", work=work, batch=batch, tokens=tokens, rate=None, boards=boards)
 
 
 def wanted(**changes: Any) -> Wanted:
@@ -70,7 +75,7 @@ def test_the_usual_plans_fit_the_usual_sizes() -> None:
     for shape, tokens in ((VIT, 197), (GPT2, 512)):
         for boards in (2, 4):
             for plan in usual_plans(shape, boards):
-                require_fits(plan, shape, 8, tokens, boards)
+                require_fits(plan, shape, cell(8, tokens, boards))
 
 
 @pytest.mark.parametrize(
@@ -85,17 +90,25 @@ def test_what_cannot_be_measured_says_why(
     plan: Plan, batch: int, boards: int, expected: str
 ) -> None:
     with pytest.raises(PlanError, match=expected):
-        require_fits(plan, VIT, batch, 197, boards)
+        require_fits(plan, VIT, cell(batch, boards=boards))
 
 
 def test_syncs_are_the_exchanges_that_must_wait_for_each_other() -> None:
     every = "prism:p=2,l=10/0/0/0/0/0/10/0/0/0/0/0,dtype=fp16"
     counts = {
-        text: syncs(Plan.parse(text), VIT, 3, 197)
+        text: syncs(Plan.parse(text), VIT, cell(3))
         for text in ("local", "split:p=2", "prism:p=2,l=10", every, "split+prism:p=2,l=10")
     }
     assert list(counts.values()) == [0, 0, 11, 1, 11]
-    assert syncs(Plan.parse("split+prism:p=2,l=10"), VIT, 4, 197) == 0
+    assert syncs(Plan.parse("split+prism:p=2,l=10"), VIT, cell(4)) == 0
+
+
+def test_texts_that_go_on_stay_with_the_leader() -> None:
+    for text in ("split:p=2", "split+prism:p=2,l=10"):
+        require_fits(Plan.parse(text), GPT2, cell(4))
+        with pytest.raises(PlanError, match="the leader goes on with every text"):
+            require_fits(Plan.parse(text), GPT2, cell(4, work="prefill"))
+    require_fits(Plan.parse("split+prism:p=2,l=10"), GPT2, cell(1, work="prefill"))
 
 
 @pytest.mark.parametrize("field", ["repeats", "batches", "tokens"])

@@ -21,7 +21,7 @@ from prism_edge.profile.compare import (
     rows_of,
 )
 
-CELL = Cell(model="m", batch=4, tokens=197, rate="100mbit", boards=2)
+CELL = Cell(model="m", work="forward", batch=4, tokens=197, rate="100mbit", boards=2)
 PRISM = Plan.parse("prism:p=2,l=10,dtype=fp16")
 FULL = Plan.parse("voltage:p=2,dtype=fp32")
 HF, FLOATS, OURS = Task(kind="hugging-face"), Task(kind="floats"), Task(kind="plan")

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from prism_edge.cluster.local import LocalHost
+from prism_edge.engine.messages import Message
 from prism_edge.errors import ClusterError, ModelError
 from prism_edge.profile.engines import start_engines
 from prism_edge.profile.reference import start_reference
-from prism_edge.profile.rounds import inputs, require_same
+from prism_edge.profile.rounds import Arrays, inputs, require_same
 from prism_edge.settings import ModelSettings
 
 HOST = LocalHost(name="edge-1", core=min(os.sched_getaffinity(0)))
@@ -34,20 +35,29 @@ def test_it_answers_what_our_local_plan_answers(family: str, tmp_path: Path) -> 
         start_reference(HOST, tmp_path / "m") as reference,
         start_engines([HOST], [settings]) as engines,
     ):
+
+        def run(arrays: Arrays, *, outputs: bool = False, prefill: bool = False) -> Message:
+            return reference.ask("run", arrays, outputs=outputs, prefill=prefill)
+
         _, given = inputs(engines.models[0], 3, 17, 0)
-        theirs = reference.ask("run", given, outputs=True)
+        theirs = run(given, outputs=True)
         ours = engines.ask(0, "run", given, model="m", plan="local").arrays
         require_same("m", ours, theirs.arrays)
         other = {name: np.ascontiguousarray(array[::-1]) for name, array in given.items()}
         with pytest.raises(ModelError, match="differs from Hugging Face's"):
-            require_same("m", ours, reference.ask("run", other, outputs=True).arrays)
+            require_same("m", ours, run(other, outputs=True).arrays)
         assert theirs.fields["seconds"] > 0
-        assert reference.ask("run", given, outputs=False).arrays == {}
+        assert run(given).arrays == {}
         assert reference.ask("kernel", given).fields["attention_kernel"] == "flash"
         assert reference.ask("memory", reset=False).fields["peak_bytes"] > 1 << 20
         with pytest.raises(ClusterError):  # and goes on
-            reference.ask("run", {"nonsense": given[next(iter(given))]}, outputs=True)
-        reference.ask("run", given, outputs=False)
+            run({"nonsense": given[next(iter(given))]}, outputs=True)
+        run(given)
+        if engines.models[0].generates:
+            theirs, more = run(given, prefill=True), {"sampling": {"max_new_tokens": 1}}
+            words = engines.ask(0, "generate", given, model="m", plan="local", **more)
+            assert theirs.fields["tokens"] == words.fields["tokens"]
+            assert np.shape(words.fields["tokens"]) == (3, 1)
 
 
 @pytest.mark.gloo
