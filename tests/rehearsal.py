@@ -81,7 +81,13 @@ class Rehearsal:
             None
         )
         self.fallback: str | None = None
-        self.path = "copy"
+        self.staging: dict[str, str | None] = {"copy": None}
+
+    def fact(self, rank: int, key: str) -> str:
+        return {"torch": "2.1", "device": "cpu", "dtype": "fp32"}[key]
+
+    def paths(self, rank: int) -> Mapping[str, str | None]:
+        return self.staging
 
     @property
     def engines(self) -> Engines:
@@ -107,7 +113,6 @@ class Rehearsal:
         count = fields.get("repeats", 1)
         self.clock.now_s += second * (count + 1 if kind == "measure" else count)
         said = {
-            "path": self.path,
             "seconds": [second] * count,
             "fallback": self.fallback,
             "wire_bytes": 0,

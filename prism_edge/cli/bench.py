@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prism_edge.cli import bench_staging
+
 if TYPE_CHECKING:
     from prism_edge.settings import Settings
 
@@ -18,6 +20,9 @@ app = typer.Typer(
     name="bench", help="How fast every plan is, measured in pairs.", no_args_is_help=True
 )
 BOARDS, RATE, MODELS = 2, "100mbit", "vit-b16,bert-base,gpt2"
+
+
+app.command("staging")(bench_staging.staging)
 
 
 @app.callback()

@@ -22,6 +22,7 @@ from prism_edge.errors import (
     PrismError,
 )
 from prism_edge.settings import ModelSettings
+from prism_edge.tables.staging_rule import AUTO
 
 Popen = Callable[[Sequence[str]], "subprocess.Popen[bytes]"]
 KINDS: dict[str, type[PrismError]] = {
@@ -36,10 +37,14 @@ def engine_argv(
     leader: bool,
     timeout_s: float,
     pace_file: Path | None = None,
+    device: str = "cpu",
+    dtype: str = "fp32",
+    staging: str = AUTO,
 ) -> list[str]:
     """The command that starts an engine."""
     argv = [sys.executable, "-m", "prism_edge.engine.main", "--address", address]
     argv += ["--timeout", f"{timeout_s:g}"]
+    argv += ["--device", device, "--dtype", dtype, "--staging", staging]
     argv += ["--leader"] if leader else []
     argv += ["--pace-file", str(pace_file)] if pace_file else []
     for model in models:

@@ -18,6 +18,7 @@ from prism_edge.families.model import Model
 from prism_edge.plan import LOCAL
 from prism_edge.request import lead
 from prism_edge.spans import Recorder
+from prism_edge.tensors.attention import kernels
 
 
 def warm_up(name: str, model: Model, directory: Path) -> None:
@@ -38,10 +39,12 @@ def example(model: Model) -> dict[str, torch.Tensor]:
 def describe(name: str, model: Model, directory: Path) -> dict[str, Any]:
     """What a driver needs to know of a model, as JSON values."""
     shape = {key: getattr(model.shape, key) for key in model.shape.__dataclass_fields__}
+    weight = model.blocks[0].qkv.weight
     return {
         "name": name,
         "fingerprint": fingerprint(directory),
         "shape": shape,
+        "attention": kernels(model.shape.heads, model.shape.width, weight),
         "inputs": [[spec.name, spec.datatype, list(spec.shape)] for spec in model.inputs],
         "outputs": [[spec.name, spec.datatype, list(spec.shape)] for spec in model.outputs],
     }

@@ -27,12 +27,14 @@ from prism_edge.engine.member import Membership, Seat
 from prism_edge.engine.memory import memory_of
 from prism_edge.engine.messages import Message, read_message, write_message
 from prism_edge.engine.order import carry_out, not_finite, tensors
-from prism_edge.engine.staging import stage
+from prism_edge.engine.staging import prepare, stage
 from prism_edge.errors import InputError, OutOfStepError, PeerLostError, PrismError
 from prism_edge.families import load
+from prism_edge.families.device import described, usable
 from prism_edge.families.model import Model
 from prism_edge.plan import Plan
 from prism_edge.request import follow, lead
+from prism_edge.tables.staging_rule import AUTO
 from prism_edge.traffic import wire_bytes
 from prism_edge.transport import Transport
 from prism_edge.transport.gloo import GlooStore, gloo_available
@@ -49,6 +51,9 @@ class Engine:
             item.partition("=")[0]: Path(item.partition("=")[2]) for item in arguments.model
         }
         self._models: dict[str, Model] = {}
+        self._dtype: str = arguments.dtype
+        self._device, _ = usable(arguments.device, arguments.dtype)
+        staging, self._staged = prepare(arguments.staging, self._device)
         self._store = (
             GlooStore(arguments.address) if arguments.leader and gloo_available() else None
         )
@@ -57,6 +62,7 @@ class Engine:
             timeout_s=arguments.timeout,
             join_timeout_s=arguments.join_timeout,
             pace_file=arguments.pace_file,
+            staging=staging,
             joined=self._joined,
             failed=lambda seat, text: self._left(seat.epoch, text),
         )
@@ -68,17 +74,20 @@ class Engine:
     def load(self) -> None:
         """Models are in memory and each has answered once; ``ready`` is reported."""
         for name, directory in self._directories.items():
-            self._models[name] = load(directory)
+            self._models[name] = load(directory, str(self._device), self._dtype)
             warm_up(name, self._models[name], directory)
         models = [describe(name, self._models[name], at) for name, at in self._directories.items()]
-        self._manifest = manifest_of(models, self._directories, device="cpu", dtype="fp32")
+        device = described(self._device)
+        self._manifest = manifest_of(models, self._directories, device=device, dtype=self._dtype)
         self.report(
             "ready",
             models=models,
             store_port=self._store.port if self._store else None,
             gloo=gloo_available(),
             torch=torch.__version__,
-            device="cpu",
+            device=device,
+            dtype=self._dtype,
+            staging=self._staged,
         )
 
     def order(self, message: Message) -> None:
@@ -204,8 +213,10 @@ class Engine:
 
     def _do_stage(self, job: Message) -> None:
         fields = job.fields
-        path, seconds = stage(fields["direction"], fields["bytes"], fields["repeats"])
-        self.report("staged", id=fields["id"], path=path, seconds=seconds)
+        seconds = stage(
+            fields["path"], fields["direction"], fields["bytes"], fields["repeats"], self._device
+        )
+        self.report("staged", id=fields["id"], seconds=seconds)
 
     def _do_leave(self, job: Message) -> None:
         self._membership.leave(job.fields["epoch"])
@@ -234,6 +245,9 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, default=10.0)
     parser.add_argument("--join-timeout", type=float, default=5.0)
     parser.add_argument("--pace-file", type=Path)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="fp32")
+    parser.add_argument("--staging", default=AUTO)
     arguments = parser.parse_args()
     # an engine without its driver would keep a core and a port: the kernel ends it with its parent
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)

@@ -16,6 +16,7 @@ from prism_edge.errors import PrismError
 from prism_edge.transport import Transport
 from prism_edge.transport.gloo import Gloo, connect_store
 from prism_edge.transport.paced import Paced
+from prism_edge.transport.staging import Staging
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,7 @@ class Membership:
         timeout_s: float,
         join_timeout_s: float,
         pace_file: Path | None,
+        staging: Staging,
         joined: Callable[[Seat, Transport], None],
         failed: Callable[[Seat, str], None],
     ) -> None:
@@ -49,6 +51,7 @@ class Membership:
         self._timeout_s = timeout_s
         self._join_timeout_s = join_timeout_s
         self._pace_file = pace_file
+        self._staging = staging
         self._joined = joined
         self._failed = failed
         self._lock = threading.Lock()
@@ -115,6 +118,7 @@ class Membership:
                 address=self._address,
                 timeout_s=self._timeout_s,
                 join_timeout_s=self._join_timeout_s,
+                staging=self._staging,
             )
             if self._pace_file is not None:
                 group = Paced(group, self._pace_file)

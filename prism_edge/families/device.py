@@ -29,14 +29,14 @@ def usable(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
         capability = torch.cuda.get_device_capability(place)
         if capability < BF16_CAPABILITY:
             raise ModelError(
-                f"dtype bf16: {describe(place)} has compute capability "
+                f"dtype bf16: {described(place)} has compute capability "
                 f"{capability[0]}.{capability[1]}, bf16 needs 8.0; set dtype = 'fp16'"
             )
     _try(place, dtype)
     return place, DTYPES[dtype]
 
 
-def describe(device: torch.device) -> str:
+def described(device: torch.device) -> str:
     """The device for people, such as ``cuda:0 Orin``."""
     return f"{device} {torch.cuda.get_device_name(device)}" if device.type == "cuda" else "cpu"
 

@@ -22,6 +22,7 @@ class _Board:
 
     rank: int
     name: str
+    dtype: str
     waiting: list[Cell]
     done_weight_s: float = 0.0
 
@@ -46,7 +47,12 @@ def measure_compute(
     for turn in range(sweep.rounds):
         start_s = now()
         boards = [
-            _Board(rank, engines.hosts[rank].name, shuffled(cells, f"{sweep.seed}/{turn}/{rank}"))
+            _Board(
+                rank,
+                engines.hosts[rank].name,
+                engines.fact(rank, "dtype"),
+                shuffled(cells, f"{sweep.seed}/{turn}/{rank}"),
+            )
             for rank, cells in enumerate(sweep.cells)
         ]
         slowest = max(boards, key=lambda board: board.left_weight_s)
@@ -65,7 +71,7 @@ def measure_compute(
                 yield Measured(
                     text=f"compute {board.name} {cell.model} batch {cell.batch}, "
                     f"{cell.own} of {cell.known} tokens: {statistics.median(seconds) * 1e3:.1f} ms",
-                    rows=_rows(board.name, cell, turn, seconds),
+                    rows=_rows(board, cell, turn, seconds),
                     weight_s=cell.weight_s if board is slowest else 0.0,
                 )
                 if now() < deadline_s:
@@ -119,15 +125,15 @@ def _start_next(
     running[future] = board, cell, repeats
 
 
-def _rows(board: str, cell: Cell, turn: int, seconds: Sequence[float]) -> tuple[ComputeRow, ...]:
+def _rows(board: _Board, cell: Cell, turn: int, seconds: Sequence[float]) -> tuple[ComputeRow, ...]:
     return tuple(
         ComputeRow(
-            board=board,
+            board=board.name,
             model=cell.model,
             batch=cell.batch,
             tokens_own=cell.own,
             tokens_known=cell.known,
-            dtype="fp32",
+            dtype=board.dtype,
             repeat=turn * cell.repeats + index,
             latency_s=latency_s,
         )

@@ -60,16 +60,24 @@ class Engines:
         self._epoch = 0
 
     def start(
-        self, models: Sequence[ModelSettings], *, timeout_s: float, pace_file: Path | None
+        self,
+        models: Sequence[ModelSettings],
+        devices: Sequence[tuple[str, str]],
+        *,
+        timeout_s: float,
+        pace_file: Path | None,
     ) -> None:
         """Every engine has loaded every model. Raises ``ModelError`` or ``ClusterError``."""
         for rank, host in enumerate(self.hosts):
+            device, dtype = devices[rank] if devices else ("cpu", "fp32")
             argv = engine_argv(
                 models,
                 address=host.address,
                 leader=rank == 0,
                 timeout_s=timeout_s,
                 pace_file=pace_file,
+                device=device,
+                dtype=dtype,
             )
             process = host.popen(argv, env=QUIET, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             client = EngineClient(process, partial(self._note, rank))
@@ -90,8 +98,13 @@ class Engines:
         return found[0]
 
     def fact(self, rank: int, key: str) -> str:
-        """What the engine says about its board: torch, device."""
+        """What the engine says about its board: torch, device, dtype."""
         return str(self._ready[rank].fields[key])
+
+    def paths(self, rank: int) -> Mapping[str, str | None]:
+        """The ways a message can take between device and host memory there, with their faults."""
+        found: Mapping[str, str | None] = self._ready[rank].fields["staging"]["paths"]
+        return found
 
     @property
     def distributed(self) -> bool:
@@ -188,17 +201,19 @@ class Engines:
 def start_engines(
     hosts: Sequence[Host],
     models: Sequence[ModelSettings],
+    devices: Sequence[tuple[str, str]] = (),
     *,
     timeout_s: float = 60.0,
     pace_file: Path | None = None,
 ) -> Iterator[Engines]:
     """Engines with their models loaded, in no group yet; none is left afterwards.
 
-    ``timeout_s``: longest silence inside an exchange.
+    ``devices``: device and dtype of each host, none: fp32 on CPUs. ``timeout_s``: longest silence
+    inside an exchange.
     """
     engines = Engines(hosts)
     try:
-        engines.start(models, timeout_s=timeout_s, pace_file=pace_file)
+        engines.start(models, devices, timeout_s=timeout_s, pace_file=pace_file)
         yield engines
     except BaseException:
         engines.close(now=True)

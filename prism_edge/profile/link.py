@@ -6,40 +6,50 @@ The link is timed with the production transport, framing and all.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 
 from prism_edge.profile.engines import Engines
 from prism_edge.profile.measured import Measured
 from prism_edge.profile.sweep import Sweep
 from prism_edge.tables import LinkRow, StagingRow
 from prism_edge.tables.rows import LinkOp
+from prism_edge.tables.staging_rule import DIRECTIONS
 
 LINK_OPS: tuple[LinkOp, ...] = ("exchange", "oneway")
 SLOW_S = 1.5  # a payload that takes longer is sent twice, and no larger one is tried
 STAGING_REPEATS = 20
+STAGING_BYTES = tuple(4096 << k for k in range(13))  # to 16 MiB, of a board with an accelerator
 
 
 def measure_staging(engines: Engines, payloads: Sequence[int]) -> Iterator[Measured]:
-    """Copies between device and host memory, one board after another."""
+    """Every way between device and host memory, one board after another."""
     for rank, host in enumerate(engines.hosts):
-        for size in payloads:
-            for direction in ("d2h", "h2d"):
-                reply = engines.ask(
-                    rank, "stage", direction=direction, bytes=size, repeats=STAGING_REPEATS
+        faults = engines.paths(rank)
+        paths = [path for path, fault in faults.items() if fault is None]
+        sizes = payloads if "copy" in paths else STAGING_BYTES
+        for size, path, direction in product(sizes, paths, DIRECTIONS):
+            reply = engines.ask(
+                rank, "stage", path=path, direction=direction, bytes=size, repeats=STAGING_REPEATS
+            )
+            rows = tuple(
+                StagingRow(
+                    board=host.name,
+                    path=path,
+                    direction=direction,
+                    bytes=size,
+                    repeat=repeat,
+                    latency_s=seconds,
                 )
-                path = reply.fields["path"]
-                rows = tuple(
-                    StagingRow(
-                        board=host.name,
-                        path=path,
-                        direction=direction,
-                        bytes=size,
-                        repeat=repeat,
-                        latency_s=seconds,
-                    )
-                    for repeat, seconds in enumerate(reply.fields["seconds"])
+                for repeat, seconds in enumerate(reply.fields["seconds"])
+            )
+            yield Measured(text=f"staging {host.name} {path} {size} B {direction}", rows=rows)
+        for path, fault in faults.items():
+            if fault is not None:
+                yield Measured(
+                    text=f"staging {host.name} {path}",
+                    warning=f"board {host.name}: staging path {path} was not measured: {fault}",
                 )
-                yield Measured(text=f"staging {host.name} {size} B {direction}", rows=rows)
-        if path == "copy":
+        if "copy" in paths:
             yield Measured(
                 text=f"staging {host.name}",
                 warning=f"board {host.name} computes on its CPU: its staging rows are plain memory "

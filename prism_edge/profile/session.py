@@ -78,7 +78,11 @@ def profile_cluster(
     started_s = time.monotonic()
     place = find_place(settings)
     with start_engines(
-        place.hosts, settings.models, timeout_s=EXCHANGE_TIMEOUT_S, pace_file=place.pace_file
+        place.hosts,
+        settings.models,
+        [(board.device, board.dtype) for board in settings.ranked],
+        timeout_s=EXCHANGE_TIMEOUT_S,
+        pace_file=place.pace_file,
     ) as engines:
         session = _open(settings, place, engines, wish)
         stopped: str | None = None
@@ -137,7 +141,7 @@ def board_info(
         name=board.name,
         device=engine["device"],
         power=board.power,
-        facts={**facts, "torch": engine["torch"]},
+        facts={**facts, "torch": engine["torch"], "dtype": engine["dtype"]},
     )
 
 
@@ -148,7 +152,7 @@ def _open(settings: Settings, place: Place, engines: Engines, wish: Wish) -> Ses
         board_info(
             board,
             facts_of(host),
-            {key: engines.fact(rank, key) for key in ("torch", "device")},
+            {key: engines.fact(rank, key) for key in ("torch", "device", "dtype")},
         )
         for rank, (board, host) in enumerate(zip(settings.ranked, place.hosts, strict=True))
     )

@@ -129,7 +129,10 @@ class Cluster:
             )
             grouped = fields["gloo"] and self._store_port is not None
             self._state = lifecycle.leader_engine(self._state, said if grouped else None)
-            self._record.event("engine", f"ready, torch {fields['torch']}")
+            about = f"ready, torch {fields['torch']}, {fields['device']}, {fields['dtype']}"
+            if fields["staging"]["why"] is not None:
+                about += f"; staging {fields['staging']['rule']} because {fields['staging']['why']}"
+            self._record.event("engine", about)
         elif message.kind == "gone":
             self._state = lifecycle.leader_engine(self._state, None)
             self._record.event("engine", f"ended with code {fields['code']}")

@@ -17,9 +17,10 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
+from prism_edge import tables
 from prism_edge.energy.journal import Journal
 from prism_edge.engine.client import engine_argv, local_popen
-from prism_edge.errors import InputError, JournalError, SettingsError
+from prism_edge.errors import InputError, JournalError, SettingsError, TableError
 from prism_edge.serve.body import read_body
 from prism_edge.serve.cluster import Cluster
 from prism_edge.serve.decide import Decider
@@ -32,7 +33,8 @@ from prism_edge.serve.power import keep_sampling
 from prism_edge.serve.record import Record
 from prism_edge.serve.supervisor import Supervisor
 from prism_edge.serve.worker import Worker
-from prism_edge.settings import Settings
+from prism_edge.settings import BoardSettings, Settings
+from prism_edge.tables.staging_rule import AUTO, fastest_rule
 
 LOG = logging.getLogger(__name__)
 DRAIN_S = 20.0
@@ -57,6 +59,9 @@ async def serve(settings: Settings, board: str, journal_path: Path | None) -> No
         leader=board == settings.leader,
         timeout_s=limits.exchange_timeout_s,
         pace_file=settings.link.pace_file,
+        device=own.device,
+        dtype=own.dtype,
+        staging=_staging(settings, own),
     )
     record = Record(None, metrics)
     service: Leader | Worker
@@ -168,6 +173,18 @@ def _add_cluster(app: FastAPI, cluster: Cluster, record: Record) -> None:
 
     app.add_route("/cluster/hello", hello, methods=["POST"])
     app.add_route("/cluster/mark", mark, methods=["POST"])
+
+
+def _staging(settings: Settings, board: BoardSettings) -> str:
+    """How messages get from the board's device to GLOO and back: as measured, else ``auto``."""
+    if board.device == "cpu":
+        return AUTO
+    try:
+        rule = fastest_rule(tables.read(settings.profiles).staging, board.name)
+    except TableError as error:
+        LOG.warning("staging was not measured: %s", error)
+        return AUTO
+    return AUTO if rule is None else str(rule)
 
 
 def _token(path: Path | None) -> str | None:

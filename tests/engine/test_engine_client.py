@@ -233,13 +233,18 @@ def test_the_command_says_everything_an_engine_needs(tmp_path: Path) -> None:
         leader=True,
         timeout_s=2.5,
         pace_file=tmp_path / "pace.json",
+        device="cuda:1",
+        dtype="bf16",
+        staging="mapped:65536,pinned",
     )
     assert argv[:3] == [sys.executable, "-m", "prism_edge.engine.main"]
     text = " ".join(argv)
     for part in ("--address 10.0.0.1", "--timeout 2.5", "--leader", "--model a=/m/a"):
         assert part in text
+    assert "--device cuda:1 --dtype bf16 --staging mapped:65536,pinned" in text
     assert f"--pace-file {tmp_path}" in text
     worker = engine_argv([], address="10.0.0.2", leader=False, timeout_s=1)
+    assert "--device cpu --dtype fp32 --staging auto" in " ".join(worker)
     assert "--leader" not in worker
     assert "--pace-file" not in worker
 

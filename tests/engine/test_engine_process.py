@@ -42,13 +42,15 @@ def test_an_engine_says_what_it_holds(alone: Engines) -> None:
     assert model.inputs == (("pixel_values", "FP32", (-1, 3, 32, 32)),)
     assert alone.distributed
     assert alone.fact(0, "device") == "cpu"
+    assert alone.fact(0, "dtype") == "fp32"
 
 
 def test_staging_is_measured_as_asked(alone: Engines) -> None:
-    said = alone.ask(0, "stage", direction="d2h", bytes=1 << 16, repeats=4).fields
-    assert (said["path"], len(said["seconds"])) == ("copy", 4)
+    said = alone.ask(0, "stage", path="copy", direction="d2h", bytes=1 << 16, repeats=4).fields
+    assert len(said["seconds"]) == 4
     with pytest.raises(InputError, match="sideways"):
-        alone.ask(0, "stage", direction="sideways", bytes=1, repeats=1)
+        alone.ask(0, "stage", path="copy", direction="sideways", bytes=1, repeats=1)
+    assert alone.paths(0) == {"copy": None}
 
 
 @pytest.mark.parametrize("plan", ["local", "prism:p=3,l=2", "voltage:p=2"])

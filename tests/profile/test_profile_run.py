@@ -94,8 +94,23 @@ def test_a_cpu_boards_staging_is_called_a_copy() -> None:
     assert {row.path for row in rows(found, StagingRow)} == {"copy"}
     assert [text for text in warnings(found) if "memory copies" in text] == warnings(found)
     assert len(warnings(found)) == 2
-    stage.path = "pinned"  # and only then: an accelerator's staging is no copy
+    stage.staging = {"pinned": None}  # and only then: an accelerator's staging is no copy
     assert warnings(list(measure_staging(stage.engines, (4096,)))) == []
+
+
+def test_every_way_of_an_accelerator_is_measured_and_a_broken_one_named() -> None:
+    stage = Rehearsal(1)
+    stage.staging = {"gloo": None, "pinned": None, "mapped": "no such memory"}
+    found = list(measure_staging(stage.engines, (4096,)))
+    measured = Counter((row.path, row.direction) for row in rows(found, StagingRow))
+    sizes = {row.bytes for row in rows(found, StagingRow)}
+    assert (min(sizes), max(sizes)) == (4096, 16 << 20)  # not those of the link
+    assert measured == {
+        (path, way): 20 * len(sizes) for path in ("gloo", "pinned") for way in ("d2h", "h2d")
+    }
+    assert [text for text in warnings(found) if "mapped was not measured" in text] == [
+        "board edge-1: staging path mapped was not measured: no such memory"
+    ]
 
 
 def test_pairs_are_measured_one_at_a_time() -> None:

@@ -52,6 +52,8 @@ READY: dict[str, Any] = {
     "gloo": True,
     "torch": "none",
     "device": "cpu",
+    "dtype": "fp32",
+    "staging": {"rule": None, "why": None, "paths": {"copy": None}},
 }
 
 
