@@ -179,7 +179,7 @@ class Layout:
         return batch * rows * {"fp32": 4 * width, "fp16": 2 * width, "int8": width + 4}[plan.dtype]
 
     def pieces(self, batch: int) -> tuple[int, ...]:
-        """Samples in each of the messages that a rank sends another before one block."""
+        """Samples in each piece of the batch."""
         return even(batch, min(self.plan.pieces or 1, batch))
 
     def exchange_bytes(self, batch: int) -> int:
@@ -209,8 +209,7 @@ def block_macs(shape: ModelShape, own: int, known: int) -> int:
 def token_layout(plan: Plan, shape: ModelShape, tokens: int, needs: Needs | None = None) -> Layout:
     """The layout of ``plan`` for ``tokens`` positions; ``local`` and ``split`` own them all.
 
-    ``needs``: other rows of the last block than the model's head reads. Raises ``PlanError`` when
-    the plan does not fit the length.
+    ``needs``: other rows of the last block than the head reads. ``PlanError`` when it does not fit.
     """
     if tokens > shape.tokens:
         raise PlanError(f"{tokens} tokens, but the model has positions for {shape.tokens}")
@@ -279,13 +278,16 @@ def segment_sizes(tokens: int, segments: int, lead: int = 0, trail: int = 0) -> 
 
 
 def batch_shares(plan: Plan, batch: int) -> tuple[int, ...]:
-    """Samples of the batch each rank answers under ``split``; the leader takes the larger share.
+    """Samples of the batch each rank answers under ``split``; equal shares: more for the leader.
 
-    A rank whose share is 0 is not asked.
+    A worker whose share is 0 is not asked; the leader always takes one.
     """
     if plan.method != "split":
         return (batch,)
-    return even(batch, plan.p) if plan.share is None else shared(batch, plan.share)
+    if plan.share is None:
+        return even(batch, plan.p)
+    samples = shared(batch, plan.share)
+    return samples if samples[0] else (1, *shared(batch - 1, plan.share[1:]))
 
 
 def check_fits(plan: Plan, shape: ModelShape, batch: int, tokens: int, boards: int) -> None:
