@@ -9,6 +9,7 @@ from pathlib import Path
 import checkpoints
 import numpy as np
 import pytest
+import torch
 
 from prism_edge.errors import ClusterError, InputError, ModelError, PeerLostError, PlanError
 from prism_edge.profile.engines import Engines, local_hosts, start_engines
@@ -142,6 +143,36 @@ def test_a_directory_that_is_no_model_is_refused_by_name(tmp_path: Path, kind: s
     with (
         pytest.raises(ModelError, match=f"board rank-0: .*{tmp_path.name}"),
         start_engines(local_hosts(1), [ModelSettings(name="m", path=tmp_path)]),
+    ):
+        pass
+
+
+def test_a_board_may_compute_in_half_precision(alone: Engines, model: ModelSettings) -> None:
+    exact = alone.ask(0, "run", {"pixel_values": PIXELS}, model="vit", plan="local")
+    with start_engines(local_hosts(2), [model], [("cpu", "fp32"), ("cpu", "bf16")]) as engines:
+        assert [engines.fact(rank, "dtype") for rank in (0, 1)] == ["fp32", "bf16"]
+        engines.join()
+        mixed = engines.ask(0, "run", {"pixel_values": PIXELS}, model="vit", plan="voltage:p=2")
+    assert mixed.fields["fallback"] is None
+    assert mixed.arrays["logits"].dtype == np.float32
+    difference = np.abs(mixed.arrays["logits"] - exact.arrays["logits"]).max()
+    assert 0 < difference < 0.1 * np.abs(exact.arrays["logits"]).max()
+
+
+@pytest.mark.skipif(torch.version.cuda is not None, reason="this torch has CUDA")
+@pytest.mark.parametrize(
+    ("device", "dtype", "named"),
+    [
+        ("cuda", "fp32", "board rank-0: device cuda, but this torch .* has no CUDA"),
+        ("cpu", "float16", "board rank-0: dtype 'float16', allowed is fp32, fp16, bf16"),
+    ],
+)
+def test_a_device_or_dtype_that_is_not_there_is_refused_by_board(
+    model: ModelSettings, device: str, dtype: str, named: str
+) -> None:
+    with (
+        pytest.raises(ModelError, match=named),
+        start_engines(local_hosts(1), [model], [(device, dtype)]),
     ):
         pass
 
