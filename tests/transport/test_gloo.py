@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from itertools import count
+from typing import Any
 
 import pytest
 import torch
@@ -18,13 +19,14 @@ from nets import Net, noise, over_loopback, padding
 from puppet import ADDRESS, PATIENCE_S, Puppet, Refused, join, puppets
 from torch import Tensor
 
-from prism_edge.errors import ClusterError, PeerLostError
+from prism_edge.errors import ClusterError, OutOfStepError, PeerLostError
 from prism_edge.families.model import Model
-from prism_edge.request import lead
 from prism_edge.plan import Plan
+from prism_edge.request import lead
 from prism_edge.spans import Recorder
 from prism_edge.transport.gloo import Gloo, GlooStore, gloo_available
 from prism_edge.transport.loopback import loopback_group
+from prism_edge.transport.staging import Plain
 
 pytestmark = pytest.mark.gloo
 
@@ -43,7 +45,7 @@ def workers(store: GlooStore) -> Iterator[list[Puppet]]:
         yield started
 
 
-def form(store: GlooStore, workers: list[Puppet], **options: float) -> Gloo:
+def form(store: GlooStore, workers: list[Puppet], **options: Any) -> Gloo:
     """Rank 0 of a new group with these workers."""
     shape = {"epoch": next(EPOCHS), "size": 1 + len(workers)}
     for rank, worker in enumerate(workers, 1):
@@ -118,6 +120,32 @@ def test_messages_of_one_size_do_not_share_a_buffer(pair: Gloo, workers: list[Pu
         message.wait()
 
 
+def test_receives_may_be_asked_for_ahead(pair: Gloo, workers: list[Puppet]) -> None:
+    """Each gets the message of its turn, sent before or after, whichever is waited for first."""
+    several = [b"one", b"three", b"?", b"x" * 100_000, b"last"]
+    ahead = [pair.begin({}, {1: len(data)}) for data in several[:3]]
+    workers[0].tell("begin", {0: several}, {})
+    ahead += [pair.begin({}, {1: len(data)}) for data in several[3:]]
+    for turn in (1, 0, 2, 4, 3):
+        assert as_bytes(ahead[turn].wait()[1]) == several[turn]
+    workers[0].hear()
+
+
+def test_a_payload_is_valid_until_the_next_one_was_waited_for(
+    pair: Gloo, workers: list[Puppet]
+) -> None:
+    """Asking for the next ones does not touch it; their buffers are others."""
+    workers[0].tell("begin", {0: [b"first", b"other"]}, {})
+    first = pair.begin({}, {1: 5}).wait()[1]
+    following = [pair.begin({}, {1: 5}) for _ in range(3)]
+    workers[0].hear()
+    assert as_bytes(first) == b"first"
+    workers[0].ask("begin", {0: [b"third", b"fifth"]}, {})
+    assert as_bytes(first) == b"first"
+    found = [as_bytes(pending.wait()[1]) for pending in following]
+    assert found == [b"other", b"third", b"fifth"]
+
+
 def test_payloads_stay_valid_while_other_ranks_send(
     store: GlooStore, workers: list[Puppet]
 ) -> None:
@@ -148,8 +176,10 @@ def test_requests_are_answered_bit_for_bit_as_over_loopback(
         worker.tell("follow", Nets())
     inputs = {"x": noise(3, 24, 32), "real": padding([24, 11, 1], 24)}
     sent = [0, 0, 0]
-    plans = ["split:p=3", "voltage:p=2", "voltage:p=3,dtype=fp16"]
+    plans = ["split:p=3", "split:p=3,share=2/0/1", "voltage:p=2", "voltage:p=3,dtype=fp16"]
     plans += ["prism:p=2,l=3", "prism:p=3,l=2,dtype=fp16", "prism:p=3,l=8"]
+    plans += ["prism:p=2,l=3/0/2/1,dtype=int8,tap=before,share=2/1,pieces=2"]
+    plans += ["split+prism:p=2,l=3"]
     for name in ("plain", "causal"):
         for plan in plans:
             found = lead(Nets()[name], name, Plan.parse(plan), inputs, group, Recorder())
@@ -163,13 +193,50 @@ def test_requests_are_answered_bit_for_bit_as_over_loopback(
     assert [group.sent_bytes, *(worker.ask("sent_bytes") for worker in workers)] == sent
 
 
+class Counted(Plain):
+    """Host memory whose allocations are counted."""
+
+    def __init__(self) -> None:
+        super().__init__(torch.device("cpu"))
+        self.made = 0
+
+    def empty(self, size: int) -> Tensor:
+        self.made += 1
+        return super().empty(size)
+
+
+def test_requests_that_repeat_allocate_no_buffers(store: GlooStore, workers: list[Puppet]) -> None:
+    memory = Counted()
+    group = form(store, workers, staging=memory)
+    for worker in workers:
+        worker.tell("follow", Nets())
+    plans = ["prism:p=3,l=2,dtype=fp16", "prism:p=3,l=2/0/3/1,dtype=int8", "voltage:p=3"]
+    inputs = {"x": noise(3, 24, 32)}
+
+    def ask() -> int:
+        for name in ("plain", "causal"):
+            for plan in plans:
+                lead(Nets()[name], name, Plan.parse(plan), inputs, group, Recorder())
+        return memory.made
+
+    first = ask()
+    assert first > 0
+    assert [ask() for _ in range(3)] == [first] * 3
+    longer = {"x": noise(64, 24, 32)}  # the control
+    lead(Nets()["plain"], "plain", Plan.parse("voltage:p=3"), longer, group, Recorder())
+    assert memory.made > first
+    group.close()
+    for worker in workers:
+        worker.hear()
+
+
 # what was not agreed on
 
 
 def test_a_message_shorter_than_agreed_is_noticed(pair: Gloo, workers: list[Puppet]) -> None:
     workers[0].tell("begin", {0: [b"x" * 100]}, {})
     with pytest.raises(
-        PeerLostError, match=r"rank 1 sent message 0 of 100 bytes, .* message 0 of 400"
+        OutOfStepError, match=r"rank 1 sent message 0 of 100 bytes, .* message 0 of 400"
     ):
         pair.begin({}, {1: 400}).wait()
     workers[0].hear()
@@ -181,7 +248,7 @@ def test_a_lost_message_is_noticed_by_its_successor(pair: Gloo, workers: list[Pu
     workers[0].hear()
     workers[0].ask("skip", 0)
     workers[0].tell("begin", {0: [b"5678"]}, {})
-    with pytest.raises(PeerLostError, match="message 2 of 4 bytes, agreed was message 1 of 4"):
+    with pytest.raises(OutOfStepError, match="message 2 of 4 bytes, agreed was message 1 of 4"):
         pair.begin({}, {1: 4}).wait()
     workers[0].hear()
 

@@ -26,7 +26,7 @@ def test_leaving_the_group_ends_the_wait_for_half_a_message() -> None:
         group = join(store.store, store.port, rank=0, epoch=1, size=2, timeout_s=LONG_S)
         peer.hear()
         pending = group.begin({}, {1: SIZE})
-        arriving = group._received[1].numpy()
+        arriving = pending._incoming[1][1].numpy()
         arriving[:FRAME_BYTES] = 255
         arriving[-1] = 7
         caught: list[BaseException] = []

@@ -10,7 +10,7 @@ import torch
 from nets import noise
 from torch import Tensor
 
-from prism_edge.errors import PeerLostError
+from prism_edge.errors import OutOfStepError, PeerLostError
 from prism_edge.transport.loopback import Loopback, loopback_group, run_ranks
 
 
@@ -33,6 +33,24 @@ def test_payloads_arrive_in_order_and_by_source() -> None:
         1: b"other",
     }
     assert as_bytes(c.begin({}, {0: 4}).wait()[0]) == b"next"
+
+
+def test_receives_may_be_asked_for_ahead() -> None:
+    """Each gets the message of its turn, whenever it was sent and whichever is waited for first."""
+    a, b, c = loopback_group(3, timeout_s=20.0)
+    early = [c.begin({}, {0: 3}), c.begin({}, {0: 5, 1: 4})]
+    a.begin({2: raw(b"one")}, {})
+    late = c.begin({}, {0: 4})
+    b.begin({2: raw(b"side")}, {})
+    a.begin({2: raw(b"three")}, {})
+    a.begin({2: raw(b"last")}, {})
+    assert as_bytes(late.wait()[0]) == b"last"
+    assert as_bytes(early[0].wait()[0]) == b"one"
+    found = early[1].wait()
+    assert {rank: as_bytes(payload) for rank, payload in found.items()} == {
+        0: b"three",
+        1: b"side",
+    }
 
 
 def test_what_is_sent_is_what_it_was_when_sent() -> None:
@@ -65,10 +83,10 @@ def test_payload_bytes_are_counted_where_they_are_sent() -> None:
 
 
 @pytest.mark.parametrize("agreed", [3, 5])
-def test_a_message_of_another_size_is_a_loss(agreed: int) -> None:
+def test_a_message_of_another_size_is_out_of_step(agreed: int) -> None:
     a, b = loopback_group(2)
     a.begin({1: raw(b"1234")}, {})
-    with pytest.raises(PeerLostError, match=f"rank 0 sent 4 bytes, agreed were {agreed}"):
+    with pytest.raises(OutOfStepError, match=f"rank 0 sent 4 bytes, agreed were {agreed}"):
         b.begin({}, {0: agreed}).wait()
 
 

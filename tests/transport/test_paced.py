@@ -1,4 +1,4 @@
-"""The emulated link takes its time, changes nothing else, and can be cut."""
+"""The emulated link carries messages one after another, changes nothing else, and can be cut."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from nets import noise
 from prism_edge.errors import PeerLostError
 from prism_edge.transport.loopback import loopback_group
 from prism_edge.transport.paced import Paced
+from prism_edge.transport.staging import HOST
 
 
 def pace(path: Path, *, rate_bps: float, up: bool = True) -> Path:
@@ -25,27 +26,55 @@ def paced_pair(path: Path) -> tuple[Paced, Paced]:
     return Paced(first, path), Paced(second, path)
 
 
-def test_a_wait_lasts_at_least_as_long_as_the_bytes_take(tmp_path: Path) -> None:
-    link = pace(tmp_path / "pace.json", rate_bps=80_000)
-    a, b = paced_pair(link)
-    b.begin({0: noise(250)}, {})
-    for sends, receives in ({1: noise(250)}, {}), ({}, {1: 1000}):  # 1000 bytes either way: 0.1 s
-        start_s = time.monotonic()
-        a.begin(sends, receives).wait()
-        assert time.monotonic() - start_s >= 0.1
-
-
-def test_both_directions_travel_at_once(tmp_path: Path) -> None:
-    """Full duplex: the larger of the two decides. The rate is read anew for every message."""
-    link = pace(tmp_path / "pace.json", rate_bps=1e12)
-    a, b = paced_pair(link)
-    b.begin({0: noise(250)}, {})
-    pace(link, rate_bps=80_000)
+def test_a_message_leaves_when_the_link_has_carried_it(tmp_path: Path) -> None:
+    """1000 bytes in 0.1 s: sooner neither is it there nor does its sender's wait end."""
+    a, b = paced_pair(pace(tmp_path / "pace.json", rate_bps=80_000))
     start_s = time.monotonic()
-    pending = a.begin({1: noise(125)}, {1: 1000})
-    pace(link, rate_bps=1e12)
-    pending.wait()
+    leaving = a.begin({1: noise(250)}, {})
+    arriving = b.begin({}, {0: 1000})
+    assert arriving.wait()[0].numel() == 1000
     assert time.monotonic() - start_s >= 0.1
+    leaving.wait()
+    again_s = time.monotonic()
+    a.begin({1: noise(250)}, {}).wait()
+    assert time.monotonic() - again_s >= 0.1
+
+
+def test_messages_of_one_rank_leave_one_after_another(tmp_path: Path) -> None:
+    a, b = paced_pair(pace(tmp_path / "pace.json", rate_bps=80_000))
+    ahead = [b.begin({}, {0: 500}) for _ in range(3)]
+    start_s = time.monotonic()
+    leaving = [a.begin({1: torch.full((500,), fill, dtype=torch.uint8)}, {}) for fill in range(3)]
+    for turn, pending in enumerate(ahead):
+        assert int(pending.wait()[0][0]) == turn
+        assert time.monotonic() - start_s >= 0.05 * (turn + 1)
+    for message in leaving:
+        message.wait()
+
+
+def test_a_message_to_several_ranks_takes_the_link_once_for_each(tmp_path: Path) -> None:
+    link = pace(tmp_path / "pace.json", rate_bps=80_000)
+    ends = [Paced(end, link) for end in loopback_group(3, timeout_s=20.0)]
+    start_s = time.monotonic()
+    ends[0].begin({1: noise(125), 2: noise(125)}, {}).wait()
+    assert time.monotonic() - start_s >= 0.1
+    assert ends[2].begin({}, {0: 500}).wait()[0].numel() == 500
+
+
+def test_every_rank_has_a_link_of_its_own_and_leaving_frees_it(tmp_path: Path) -> None:
+    """What one sends does not wait for what the other sends; the rate is read at each message."""
+    link = pace(tmp_path / "pace.json", rate_bps=128)
+    a, b = paced_pair(link)
+    a.begin({1: noise(4)}, {})  # takes a second
+    waiting = a.begin({1: noise(4)}, {})  # behind it
+    pace(link, rate_bps=1e12)
+    b.begin({0: noise(250)}, {}).wait()
+    assert a.begin({}, {1: 1000}).wait()[1].numel() == 1000
+    a.close()
+    with pytest.raises(PeerLostError, match="rank 0: the group was left meanwhile"):
+        waiting.wait()
+    with pytest.raises(PeerLostError, match="rank 0: has left the group"):
+        a.begin({1: noise(4)}, {})
 
 
 def test_payloads_and_counts_are_those_of_the_transport_inside(tmp_path: Path) -> None:
@@ -55,6 +84,7 @@ def test_payloads_and_counts_are_those_of_the_transport_inside(tmp_path: Path) -
     assert torch.equal(b.begin({}, {0: 36}).wait()[0].view(torch.float32), x)
     assert (a.sent_bytes, b.sent_bytes) == (36, 0)
     assert (a.rank, b.rank, a.size) == (0, 1, 2)
+    assert a.staging is HOST
     a.close()
     with pytest.raises(PeerLostError, match="rank 0 has left"):
         b.begin({}, {0: 4}).wait()

@@ -6,11 +6,12 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from prism_edge.errors import ClusterError
-from prism_edge.transport.sockets import listening_socket, shut_down
+from prism_edge.transport.sockets import BUFFER_BYTES, listening_socket, shut_down, widen
 
 
 @contextlib.contextmanager
@@ -64,3 +65,28 @@ def test_nothing_but_connections_is_touched() -> None:
         assert theirs.recv(1) == b"x"
         with socket.create_connection(listener.getsockname()), listener.accept()[0]:
             pass
+
+
+def room(end: socket.socket) -> tuple[int, int]:
+    """What the kernel buffers of a connection, both ways; it counts everything twice."""
+    options = socket.SO_SNDBUF, socket.SO_RCVBUF
+    sent, received = (end.getsockopt(socket.SOL_SOCKET, option) // 2 for option in options)
+    return sent, received
+
+
+def granted(name: str) -> int:
+    limit = int(Path(f"/proc/sys/net/core/{name}").read_text(encoding="utf-8"))
+    return min(BUFFER_BYTES, limit)
+
+
+def test_connections_hold_as_much_as_the_kernel_grants() -> None:
+    with connection() as (ours, theirs, _), connection() as (kept, _, port):
+        before = room(kept)
+        widen(spare_port=port)
+        for end in (ours, theirs):
+            sent, received = room(end)
+            assert sent >= granted("wmem_max")
+            assert received >= granted("rmem_max")
+        assert room(kept) == before  # the spare one is left as it was
+        ours.sendall(b"x")
+        assert theirs.recv(1) == b"x"
