@@ -17,10 +17,9 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from prism_edge import tables
 from prism_edge.energy.journal import Journal
 from prism_edge.engine.client import engine_argv, local_popen
-from prism_edge.errors import InputError, JournalError, SettingsError, TableError
+from prism_edge.errors import InputError, JournalError, ModelError, SettingsError
 from prism_edge.serve.body import read_body
 from prism_edge.serve.cluster import Cluster
 from prism_edge.serve.decide import Decider
@@ -31,10 +30,10 @@ from prism_edge.serve.listen import listen
 from prism_edge.serve.metrics import Metrics
 from prism_edge.serve.power import keep_sampling
 from prism_edge.serve.record import Record
+from prism_edge.serve.staging import measured_staging
 from prism_edge.serve.supervisor import Supervisor
 from prism_edge.serve.worker import Worker
-from prism_edge.settings import BoardSettings, Settings
-from prism_edge.tables.staging_rule import AUTO, fastest_rule
+from prism_edge.settings import Settings
 
 LOG = logging.getLogger(__name__)
 DRAIN_S = 20.0
@@ -61,7 +60,7 @@ async def serve(settings: Settings, board: str, journal_path: Path | None) -> No
         pace_file=settings.link.pace_file,
         device=own.device,
         dtype=own.dtype,
-        staging=_staging(settings, own),
+        staging=measured_staging(settings, own),
     )
     record = Record(None, metrics)
     service: Leader | Worker
@@ -87,7 +86,7 @@ async def serve(settings: Settings, board: str, journal_path: Path | None) -> No
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     sampled = record.sample if cluster is not None else service.sample  # type: ignore[union-attr]
     tasks = [
-        asyncio.create_task(supervisor.run()),
+        asyncio.create_task(_keep(supervisor, board)),
         serving,
         asyncio.create_task(service.run()),
         asyncio.create_task(
@@ -147,6 +146,14 @@ async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
         _, pending = await asyncio.wait(pending, timeout=0.2)
 
 
+async def _keep(supervisor: Supervisor, board: str) -> None:
+    """The engine runs, until it cannot be started; then the board is named."""
+    try:
+        await supervisor.run()
+    except ModelError as error:
+        raise ModelError(f"board {board}: {error}") from error
+
+
 async def _tick(cluster: Cluster) -> None:
     while True:
         cluster.tick()
@@ -173,18 +180,6 @@ def _add_cluster(app: FastAPI, cluster: Cluster, record: Record) -> None:
 
     app.add_route("/cluster/hello", hello, methods=["POST"])
     app.add_route("/cluster/mark", mark, methods=["POST"])
-
-
-def _staging(settings: Settings, board: BoardSettings) -> str:
-    """How messages get from the board's device to GLOO and back: as measured, else ``auto``."""
-    if board.device == "cpu":
-        return AUTO
-    try:
-        rule = fastest_rule(tables.read(settings.profiles).staging, board.name)
-    except TableError as error:
-        LOG.warning("staging was not measured: %s", error)
-        return AUTO
-    return AUTO if rule is None else str(rule)
 
 
 def _token(path: Path | None) -> str | None:

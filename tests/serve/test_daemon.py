@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+import torch
 from checkpoints import vit, write
 from daemons import Asked, Pair, Serving, busy, cluster_toml, pair, serving, until
 
@@ -464,3 +465,11 @@ def test_a_token_file_that_others_can_read_is_refused(small: Path, tmp_path: Pat
     token.chmod(0o600)
     token.write_text("  \n")
     assert "is empty" in refusal(*argv, code=2)
+
+
+@pytest.mark.skipif(torch.version.cuda is not None, reason="this torch has CUDA")
+def test_a_board_without_the_device_it_should_have_is_named(small: Path, tmp_path: Path) -> None:
+    path = cluster_toml(tmp_path / "c.toml", models={"net": small}, port=0)
+    path.write_text(path.read_text().replace('name = "a"\n', 'name = "a"\ndevice = "cuda"\n', 1))
+    said = refusal("--cluster", str(path), "--board", "a", code=1)
+    assert "board a: device cuda, but this torch" in said
