@@ -19,18 +19,27 @@ def block(pre_norm: bool = True) -> Block:
 @pytest.mark.parametrize("pre_norm", [True, False])
 def test_its_steps_together_are_the_block(pre_norm: bool) -> None:
     one, x = block(pre_norm), noise(2, 9, 32)
-    own = one.project(one.inputs(x), ALL)
-    found = one.finish(x, one.attend(own, None, None, causal=False))
+    q, k, v = one.project(one.inputs(x), ALL)
+    found = one.finish(x, one.attend(q, k, v, None, causal=False))
     assert error(found, plain([one], x)) < 1e-5
     assert error(found, plain([block(not pre_norm)], x)) > 1e-2
+
+
+@pytest.mark.parametrize("pre_norm", [True, False])
+def test_a_causal_block_is_the_causal_one(pre_norm: bool) -> None:
+    one, x = block(pre_norm), noise(2, 9, 32)
+    q, k, v = one.project(one.inputs(x), ALL)
+    found = one.finish(x, one.attend(q, k, v, None, causal=True))
+    assert error(found, plain([one], x, causal=True)) < 1e-5
+    assert error(found, plain([one], x)) > 1e-2
 
 
 @pytest.mark.parametrize("pre_norm", [True, False])
 @pytest.mark.parametrize("rows", [slice(0, 1), slice(-1, None), slice(2, 5)])
 def test_some_rows_are_those_rows(pre_norm: bool, rows: slice) -> None:
     one, x = block(pre_norm), noise(2, 9, 32)
-    own = one.project(one.inputs(x), rows)
-    found = one.finish(x[:, rows], one.attend(own, None, None, causal=False))
+    q, k, v = one.project(one.inputs(x), rows)
+    found = one.finish(x[:, rows], one.attend(q, k, v, None, causal=False))
     everything = plain([one], x)
     assert error(found, everything[:, rows]) < 1e-5
     assert error(found, everything[:, 1 : 1 + found.shape[1]]) > 1e-2
@@ -40,21 +49,25 @@ def test_some_rows_are_those_rows(pre_norm: bool, rows: slice) -> None:
 def test_heard_columns_may_be_joined_after_the_own_are_projected(pre_norm: bool) -> None:
     one, x = block(pre_norm), noise(2, 9, 32)
     h = one.inputs(x)
-    own = one.project(h[:, 4:], ALL)
-    attended = one.attend(own, one.keys_values(h[:, :4]), None, causal=False)
+    q, k, v = one.project(h[:, 4:], ALL)
+    joined = one.prepend(h[:, :4], k, v)
+    attended = one.attend(q, *joined, None, causal=False)
     assert error(one.finish(x[:, 4:], attended), plain([one], x)[:, 4:]) < 1e-5
-    alone = one.finish(x[:, 4:], one.attend(own, None, None, causal=False))
+    alone = one.finish(x[:, 4:], one.attend(q, k, v, None, causal=False))
     assert error(alone, plain([one], x)[:, 4:]) > 1e-2
 
 
-def test_keys_and_values_of_heard_columns_are_those_of_own_ones() -> None:
+def test_heard_columns_come_first_and_are_projected_as_own_ones() -> None:
     one, h = block(), noise(2, 9, 32)
     q, k, v = one.project(h, ALL)
-    heard_k, heard_v = one.keys_values(h)
-    assert torch.allclose(k, heard_k, atol=1e-6)
-    assert torch.allclose(v, heard_v, atol=1e-6)
-    assert not torch.allclose(q, heard_k, atol=1e-2)
+    own_k, own_v = one.project(h[:, 4:], ALL)[1:]
+    joined_k, joined_v = one.prepend(h[:, :4], own_k, own_v)
+    assert torch.allclose(joined_k, k, atol=1e-6)
+    assert torch.allclose(joined_v, v, atol=1e-6)
+    assert not torch.allclose(joined_k, q, atol=1e-2)
     assert k.shape == (2, 4, 9, 8)
+    swapped_k, _ = one.prepend(h[:, 5:], *(part[:, :, :5] for part in (k, v)))
+    assert not torch.allclose(swapped_k, k, atol=1e-2)
 
 
 def test_affine_layers_stack_and_split() -> None:

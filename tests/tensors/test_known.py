@@ -11,7 +11,7 @@ from nets import Net, noise, padding
 from prism_edge.layout import Layout, token_layout
 from prism_edge.plan import LOCAL, Plan
 from prism_edge.tensors.attention import attention
-from prism_edge.tensors.known import Known, known
+from prism_edge.tensors.known import Known, known, own_rows
 
 HIDDEN = -math.inf
 
@@ -21,7 +21,7 @@ def layout(plan: str, tokens: int, *, causal: bool = False, lead: int = 0) -> La
 
 
 def test_columns_are_the_heard_ones_and_then_the_own() -> None:
-    """Ten tokens, three ranks (4, 3, 3), two segments each; rank 1 hears rank 0 and rank 2."""
+    """Ten tokens in parts of 4, 3 and 3, two segments each; rank 1 hears rank 0 and rank 2."""
     columns = known(layout("prism:p=3,l=2", 10), 1, None)
     assert columns.count.tolist() == [[2, 2, 2, 1, 1, 1, 1]]
     assert columns.last.tolist() == [1, 3, 8, 9, 4, 5, 6]
@@ -30,7 +30,8 @@ def test_columns_are_the_heard_ones_and_then_the_own() -> None:
 
 
 def test_behind_a_causal_mask_only_earlier_ranks_are_heard() -> None:
-    columns = known(layout("prism:p=3,l=2", 10, causal=True), 1, None)
+    """The parts in order of position are those of ranks 1, 2 and 0."""
+    columns = known(layout("prism:p=3,l=2,share=3/4/3", 10, causal=True), 2, None)
     assert columns.count.tolist() == [[2, 2, 1, 1, 1]]
     assert columns.last.tolist() == [1, 3, 4, 5, 6]
     log2 = math.log(2)
@@ -47,13 +48,45 @@ def test_behind_a_causal_mask_only_earlier_ranks_are_heard() -> None:
 
 def test_a_causal_mask_is_lower_right() -> None:
     """[heard, own] makes it one triangle, whatever the plan."""
-    columns = known(layout("voltage:p=3", 10, causal=True), 2, None)
+    columns = known(layout("voltage:p=3", 10, causal=True), 0, None)
     bias = columns.bias()
     assert bias is not None
-    lower_right = torch.ones(3, 10, dtype=torch.bool).tril(diagonal=7)
+    lower_right = torch.ones(4, 10, dtype=torch.bool).tril(diagonal=6)
     assert torch.equal(bias[0, 0] == 0, lower_right)
-    upper_left = torch.ones(3, 10, dtype=torch.bool).tril()
+    upper_left = torch.ones(4, 10, dtype=torch.bool).tril()
     assert not torch.equal(lower_right, upper_left)
+
+
+def test_behind_a_causal_mask_the_first_rank_hears_nobody() -> None:
+    columns = known(layout("prism:p=3,l=2", 10, causal=True), 1, None)
+    assert columns.count.tolist() == [[1, 1, 1]]
+    assert columns.position.tolist() == [0, 1, 2]
+    assert columns.plain_causal
+
+
+def test_columns_are_those_of_the_segments_in_force() -> None:
+    per_block = layout("prism:p=2,l=2/0/3/1", 12)
+    found = [known(per_block, 0, None, block).count[0, :-6].tolist() for block in range(4)]
+    assert found == [[3, 3], [3, 3], [2, 2, 2], [6]]
+    lasts = [known(per_block, 0, None, block).last[:-6].tolist() for block in (0, 2)]
+    assert lasts == [[8, 11], [7, 9, 11]]
+
+
+def test_a_replicated_token_stands_before_the_own_ones() -> None:
+    """Nine tokens of which the first is on every rank; 4 and 4 others, announced one by one."""
+    shape = Net(lead=1, class_token=True).shape
+    made = token_layout(Plan.parse("astra:p=2,g=4"), shape, 9)
+    columns = known(made, 1, None)
+    assert columns.last.tolist() == [1, 2, 3, 4, 0, 5, 6, 7, 8]
+    assert columns.position.tolist() == [0, 5, 6, 7, 8]
+    assert columns.bias() is None
+    padded = known(made, 1, padding([9, 2], 9)).count
+    assert padded.tolist() == [[1] * 9, [1, 0, 0, 0, 1, 0, 0, 0, 0]]
+    x = torch.arange(9)[None, :, None]
+    assert own_rows(made, 0, x).flatten().tolist() == [0, 1, 2, 3, 4]
+    assert own_rows(made, 1, x).flatten().tolist() == columns.position.tolist()
+    prism = token_layout(Plan.parse("prism:p=2,l=2"), shape, 9)
+    assert own_rows(prism, 1, x).flatten().tolist() == [5, 6, 7, 8]
 
 
 @pytest.mark.parametrize(("plan", "causal"), [("voltage:p=2", False), ("prism:p=2,l=5", False)])
