@@ -22,7 +22,9 @@ def input_bytes(layout: Layout, rank: int, batch: int) -> int:
     if plan.method == "voltage" or not shape.fixed_tokens:
         return batch * (layout.tokens - given) * shape.token_bytes
     first = sum(
-        layout.payload_bytes(len(layout.segments(other)), batch) for other in layout.hears(rank)
+        layout.payload_bytes(len(layout.segments(other)), samples)
+        for samples in layout.pieces(batch)
+        for other in layout.hears(rank)
     )
     return batch * layout.parts[rank] * shape.token_bytes + first
 

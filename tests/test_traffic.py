@@ -96,6 +96,17 @@ def test_a_hybrid_moves_what_its_parts_move(
     assert found == expected
 
 
+def test_codes_in_pieces_fill_up_a_byte_of_each_piece() -> None:
+    """98 codes of 10 bits, 3 samples: 368 bytes at once, 245 + 123 in two pieces."""
+    whole, cut = (layout(f"astra:p=2,g=1{more}", VIT, 197) for more in ("", ",pieces=2"))
+    patches = 3 * 98 * 768
+    assert input_bytes(whole, 1, 3) == patches + 368
+    assert input_bytes(cut, 1, 3) == patches + 245 + 123
+    assert (whole.exchange_bytes(3), cut.exchange_bytes(3)) == (22 * 368, 22 * (245 + 123))
+    odd = [layout(f"astra:p=2,g=1{more}", VIT, 196) for more in ("", ",pieces=2")]
+    assert [input_bytes(made, 1, 2) - 2 * 97 * 768 for made in odd] == [245, 2 * 123]
+
+
 def test_a_class_token_is_no_input() -> None:
     """An image's is made by the model; a text's is an id like the others."""
     split = Plan.parse("split:p=2")
