@@ -148,18 +148,25 @@ def int8(x: Tensor, _: int) -> Tensor:
     return (torch.where(scale > 0, x / scale, 0.0).round() * scale).double()
 
 
-def nearest(codebooks: Tensor) -> Wire:
-    """Each group of a token travels as the nearest of its block's codes.  [blocks,G,K,D/G]"""
+class Nearest:
+    """Each group of a token travels as the nearest of its block's codes.  [blocks,G,K,D/G]
 
-    def quantise(x: Tensor, block: int) -> Tensor:
-        table = codebooks[block].double()  # [G,K,D/G]
+    ``margin``: how much nearer a chosen code was than the next one, at least. Where that is within
+    rounding, another choice would have been right too.
+    """
+
+    def __init__(self, codebooks: Tensor) -> None:
+        self._codebooks = codebooks.double()
+        self.margin = math.inf
+
+    def __call__(self, x: Tensor, block: int) -> Tensor:
+        table = self._codebooks[block]  # [G,K,D/G]
         groups = x.unflatten(-1, (table.shape[0], table.shape[2]))  # [B,S,G,D/G]
         distance = (groups[..., None, :] - table).pow(2).sum(dim=-1)  # [B,S,G,K]
-        chosen = distance.argmin(dim=-1)
-        codes = [table[g][chosen[..., g]] for g in range(table.shape[0])]
+        two = distance.topk(2, dim=-1, largest=False)
+        self.margin = min(self.margin, float((two.values[..., 1] - two.values[..., 0]).min()))
+        codes = [table[g][two.indices[..., g, 0]] for g in range(table.shape[0])]
         return torch.cat(codes, dim=-1)
-
-    return quantise
 
 
 # the block
