@@ -141,7 +141,7 @@ def board_info(
         name=board.name,
         device=engine["device"],
         power=board.power,
-        facts={**facts, "torch": engine["torch"], "dtype": engine["dtype"]},
+        facts={**facts, "torch": engine["torch"], "device": board.device, "dtype": board.dtype},
     )
 
 
@@ -152,7 +152,7 @@ def _open(settings: Settings, place: Place, engines: Engines, wish: Wish) -> Ses
         board_info(
             board,
             facts_of(host),
-            {key: engines.fact(rank, key) for key in ("torch", "device", "dtype")},
+            {key: engines.fact(rank, key) for key in ("torch", "device")},
         )
         for rank, (board, host) in enumerate(zip(settings.ranked, place.hosts, strict=True))
     )

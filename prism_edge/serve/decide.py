@@ -63,9 +63,11 @@ class Decider:
             LOG.warning("no cost tables: %s", error)
             self._missing = dict.fromkeys(models, str(error))
             return
-        boards = [board.name for board in self._settings.ranked]
+        ranked = self._settings.ranked
+        boards = [board.name for board in ranked]
+        now = {board.name: {"device": board.device, "dtype": board.dtype} for board in ranked}
         for name, served in models.items():
-            reason = applies(profile, name, served.fingerprint, boards)
+            reason = applies(profile, name, served.fingerprint, boards, now)
             try:
                 if reason is None:
                     self._costs[name] = costs_of(profile, name)

@@ -138,6 +138,18 @@ def test_foreign_tables_leave_local_and_say_what_is_foreign(
     assert said in (decider.complaint() or "")
 
 
+@pytest.mark.parametrize(("fact", "then"), [("dtype", "fp16"), ("device", "cuda")])
+def test_tables_of_a_board_that_computed_otherwise_are_foreign(
+    tmp_path: Path, fact: str, then: str
+) -> None:
+    made = profile()
+    boards = tuple(replace(board, facts={**board.facts, fact: then}) for board in made.boards)
+    choice = deciding(tmp_path, replace(made, boards=boards)).choose(model(), 4, N, BOTH)
+    assert choice.plan == LOCAL
+    assert f"{fact} is" in choice.why
+    assert f"profiled under '{then}'" in choice.why
+
+
 def test_control_tables_that_apply_are_used(tmp_path: Path) -> None:
     decider = deciding(tmp_path)
     choice = decider.choose(model(), 4, N, BOTH)
