@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from nets import noise
 from torch import Tensor
 
-from prism_edge.tensors.attention import attention
+from prism_edge.tensors.attention import as_mask, attention
 from prism_edge.tensors.known import Known
 
 SCALE = 8**-0.5
@@ -25,16 +25,16 @@ CLOSE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.float16: 2e-2, torch.b
 VISIBLE = 1e-2
 
 dtypes = pytest.mark.parametrize("dtype", CLOSE, ids=str)
-counts_of = st.lists(st.integers(1, 7), min_size=1, max_size=5)
+counts_of = st.lists(st.integers(0, 7), min_size=1, max_size=5)  # 0: padding only
 
 
 def columns_of(counts: list[int], causal: bool) -> Known:
     """Heard columns of these counts, before three own tokens."""
-    heard = torch.tensor(counts)
-    first = int(heard.sum())
+    slots = torch.tensor(counts).clamp(min=1)
+    first = int(slots.sum())
     return Known(
-        count=torch.cat([heard, torch.ones(OWN)]).double()[None],
-        last=torch.cat([heard.cumsum(0) - 1, torch.arange(first, first + OWN)]),
+        count=torch.tensor([[*counts, *(1,) * OWN]]).double(),
+        last=torch.cat([slots.cumsum(0) - 1, torch.arange(first, first + OWN)]),
         position=torch.arange(first, first + OWN),
         causal=causal,
     )
@@ -58,7 +58,10 @@ def repeated(q: Tensor, k: Tensor, v: Tensor, counts: list[int], causal: bool) -
 
 
 def counted(q: Tensor, k: Tensor, v: Tensor, columns: Known) -> Tensor:
-    return attention(q, k, v, columns.bias(), causal=False, scale=SCALE)
+    """Attention as a block calls it."""
+    bias = columns.bias()
+    mask = None if bias is None else as_mask(bias, q)
+    return attention(q, k, v, mask, causal=False, scale=SCALE)
 
 
 def gap(found: Tensor, expected: Tensor) -> float:
@@ -163,10 +166,11 @@ def both_parts(
     columns, rows = columns_of(counts, causal), len(counts)
     q, k, v = drawn_qkv(rows + OWN, dtype)
     bias = columns.bias()
+    mask = None if bias is None else as_mask(bias, q)
     parts = []
     for part in (slice(0, rows), slice(rows, None)):
-        own_bias = None if bias is None else bias[..., part].to(dtype)
-        out = attention(q, k[:, :, part], v[:, :, part], own_bias, causal=False, scale=SCALE)
-        lse = log_sum(q, k[:, :, part], own_bias)  # [B,n,H]
+        own = None if mask is None else mask[..., part]
+        out = attention(q, k[:, :, part], v[:, :, part], own, causal=False, scale=SCALE)
+        lse = log_sum(q, k[:, :, part], own)  # [B,n,H]
         parts.append((out, lse.repeat_interleave(out.shape[-1] // lse.shape[-1], dim=-1)))
     return (parts[0], parts[1]), counted(q, k, v, columns)

@@ -1,4 +1,7 @@
-"""What a rank knows as columns: counts, positions, and the bias they make."""
+"""What a rank knows as columns: counts, positions, and the bias they make.
+
+That a count is so many columns, in any order, is for tests/laws.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,11 @@ import math
 
 import pytest
 import torch
-from nets import Net, noise, padding
+from nets import Net, padding
 
 from prism_edge.layout import Layout, token_layout
 from prism_edge.plan import LOCAL, Plan
-from prism_edge.tensors.attention import attention
-from prism_edge.tensors.known import Known, known, own_rows
+from prism_edge.tensors.known import known, own_rows
 
 HIDDEN = -math.inf
 
@@ -131,72 +133,3 @@ def test_counts_per_sample_make_a_bias_per_sample() -> None:
     assert bias is not None
     expected = [[2, 2, 1, 1, 1, 1], [2, 1, 0, 0, 0, 0]]
     assert torch.allclose(bias[:, 0, 0].exp(), torch.tensor(expected).float())
-
-
-# laws 3 and 7
-
-
-def columns_of(counts: list[int], causal: bool = False) -> Known:
-    """Heard columns of these counts before three own tokens."""
-    heard = torch.tensor(counts)
-    first = int(heard.sum())
-    return Known(
-        count=torch.cat([heard, torch.ones(3)]).float()[None],
-        last=torch.cat([heard.cumsum(0) - 1, torch.arange(first, first + 3)]),
-        position=torch.arange(first, first + 3),
-        causal=causal,
-    )
-
-
-@pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("counts", [[1, 4, 2], [7], [3, 3]])
-def test_a_column_counted_c_times_is_c_columns(counts: list[int], causal: bool) -> None:
-    """Law 3: log count equals repetition. Uniform or missing counts do not."""
-    q = noise(2, 4, 3, 8, seed=1) * 2
-    k, v = (noise(2, 4, len(counts) + 3, 8, seed=seed) * 2 for seed in (2, 3))
-    times = torch.tensor([*counts, 1, 1, 1])
-    many = [part.repeat_interleave(times, dim=2) for part in (k, v)]
-    total = int(times.sum())
-    seen = torch.ones(3, total, dtype=torch.bool)
-    seen = seen.tril(diagonal=total - 3) if causal else seen
-    mask = torch.zeros(3, total).masked_fill(~seen, HIDDEN)
-    expected = attention(q, many[0], many[1], mask[None, None], causal=False, scale=8**-0.5)
-
-    def found(columns: Known) -> float:
-        out = attention(q, k, v, columns.bias(), causal=False, scale=8**-0.5)
-        return float((out - expected).abs().max())
-
-    assert found(columns_of(counts, causal)) < 1e-5
-    right = columns_of(counts, causal)
-    ones = torch.ones_like(right.count)
-    dropped = Known(count=ones, last=right.last, position=right.position, causal=causal)
-    assert found(dropped) > 1e-2
-    if len(set(counts)) > 1:
-        uniform = ones.clone()
-        uniform[:, : len(counts)] = sum(counts) / len(counts)
-        assert (
-            found(Known(count=uniform, last=right.last, position=right.position, causal=causal))
-            > 1e-2
-        )
-
-
-@pytest.mark.parametrize("causal", [False, True])
-def test_heard_columns_may_come_in_any_order_with_their_counts(causal: bool) -> None:
-    """Law 7: ranks may arrive as they like, as long as counts and positions come along."""
-    columns = columns_of([1, 4, 2, 6], causal)
-    q = noise(2, 4, 3, 8, seed=1) * 2
-    k, v = (noise(2, 4, 7, 8, seed=seed) * 2 for seed in (2, 3))
-    expected = attention(q, k, v, columns.bias(), causal=False, scale=8**-0.5)
-    order = [2, 0, 3, 1, 4, 5, 6]
-    moved = Known(
-        count=columns.count[:, order],
-        last=columns.last[order],
-        position=columns.position,
-        causal=causal,
-    )
-    found = attention(q, k[:, :, order], v[:, :, order], moved.bias(), causal=False, scale=8**-0.5)
-    assert torch.allclose(found, expected, atol=1e-6)
-    wrong = attention(
-        q, k[:, :, order], v[:, :, order], columns.bias(), causal=False, scale=8**-0.5
-    )
-    assert float((wrong - expected).abs().max()) > 1e-2
