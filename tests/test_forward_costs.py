@@ -21,10 +21,11 @@ from prism_edge.families.bert import Bert
 from prism_edge.families.gpt2 import Gpt2
 from prism_edge.families.model import Model, Tensors
 from prism_edge.families.vit import Vit
-from prism_edge.forward import run_blocks
-from prism_edge.layout import input_bytes, output_bytes, token_layout
+from prism_edge.forward import run_blocks, whole
+from prism_edge.layout import batch_shares, token_layout
 from prism_edge.plan import LOCAL, Plan
 from prism_edge.spans import Recorder
+from prism_edge.traffic import input_bytes, output_bytes, wire_bytes
 from prism_edge.transport import Pending
 from prism_edge.transport.staging import HOST, Staging
 from prism_edge.wire import HEADER_BYTES
@@ -38,6 +39,11 @@ PLANS = [
     "prism:p=2,l=1,dtype=fp16",
     "prism:p=3,l=2",
     "prism:p=4,l=2,dtype=fp16",
+    "prism:p=2,l=4/1,dtype=int8,tap=before,share=2/1",
+    "prism:p=3,l=4/0,pieces=2",
+    "voltage:p=2,dtype=int8,pieces=3",
+    "split:p=3,share=1/2/0",
+    "split+prism:p=3,l=2,dtype=fp16",
 ]
 
 
@@ -73,15 +79,15 @@ def words(batch: int, tokens: int) -> Tensors:
 def counted(model: Model, plan: str, inputs: Tensors) -> int:
     """Payload bytes all ranks sent for one request, headers left out."""
     _, group = over_loopback(model, plan, inputs)
-    return sum(rank.sent_bytes for rank in group) - (len(group) - 1) * HEADER_BYTES
+    requests = 0  # to each worker that has something to do, one for each part of the plan
+    for part, count in Plan.parse(plan).parts(next(iter(inputs.values())).shape[0]):
+        workers = batch_shares(part, count)[1:] if part.method == "split" else range(1, part.p)
+        requests += sum(map(bool, workers))
+    return sum(rank.sent_bytes for rank in group) - requests * HEADER_BYTES
 
 
 def formula(model: Model, plan: str, tokens: int, batch: int) -> int:
-    layout = token_layout(Plan.parse(plan), model.shape, tokens)
-    ranks = range(Plan.parse(plan).p)
-    inputs = sum(input_bytes(layout, rank, batch) for rank in ranks)
-    outputs = sum(output_bytes(layout, rank, batch) for rank in ranks)
-    return inputs + layout.exchange_bytes(batch) + outputs
+    return wire_bytes(Plan.parse(plan), model.shape, batch, tokens)
 
 
 @pytest.mark.parametrize("plan", PLANS)
@@ -142,6 +148,8 @@ def big_vits() -> dict[str, Vit]:
         ("prism:p=2,l=10", "all", 675_840),
         ("prism:p=2,l=10,dtype=fp16", "first", 322_560),
         ("prism:p=2,l=10,dtype=fp16", "all", 337_920),
+        ("prism:p=2,l=10,dtype=int8", "first", 161_280 + 840),
+        ("prism:p=2,l=10,dtype=int8", "all", 168_960 + 880),
         ("prism:p=2,l=1", "first", 64_512),
         ("prism:p=2,l=1,dtype=fp16", "first", 32_256),
         ("voltage:p=2", "first", 6_352_896),
@@ -159,7 +167,7 @@ def test_vit_b16_moves_the_golden_bytes(
         assert output_bytes(layout, 1, 1) == 98 * 768 * 4
     else:
         assert output_bytes(layout, 1, 1) == 0
-    means = 0 if "voltage" in plan else len(layout.segments[0]) * layout.row_bytes
+    means = 0 if "voltage" in plan else layout.payload_bytes(len(layout.segments(0)), 1)
     patches = 196 if "voltage" in plan else 98
     assert input_bytes(layout, 1, 1) == patches * 768 + means
 
@@ -170,6 +178,7 @@ def test_a_whole_request_of_vit_b16_is_as_published(big_vits: dict[str, Vit]) ->
     # patches in bytes, first means, and the last exchange one way: 61 kB less than two-way at l=10
     assert counted(model, "prism:p=2,l=10", inputs) == 781_824 - 30_720
     assert counted(model, "prism:p=2,l=10,dtype=fp16", inputs) == 428_544 - 15_360
+    assert counted(model, "prism:p=2,l=10,dtype=int8", inputs) == 252_824 - 7_720
     assert counted(model, "prism:p=2,l=1,dtype=fp16", inputs) == 110_592 - 1_536
     four = counted(model, "split:p=2", pixels(model, 4))
     assert four == 2 * (150_528 + 7 * 4)
@@ -230,7 +239,7 @@ def operations(model: Model, plan: Plan, tokens: int, rank: int) -> int:
     counter = FlopCounterMode(display=False)
     # the counter knows matrix products, not this machine's fused attention
     with sdpa_kernel(SDPBackend.MATH), counter:
-        run_blocks(model, layout, rank, x, heard, None, Silence(rank, layout.ranks), Recorder())
+        run_blocks(model, layout, rank, whole(x, heard), Silence(rank, layout.ranks), Recorder())
     return counter.get_total_flops()
 
 
@@ -258,7 +267,18 @@ def test_bert_base_computes_the_published_share() -> None:
     )
 
 
-@pytest.mark.parametrize("plan", ["local", *PLANS[2:]])
+@pytest.mark.parametrize(
+    "plan",
+    [
+        "local",
+        "voltage:p=2",
+        "voltage:p=3,dtype=int8,tap=before,share=3/2/1",
+        "prism:p=2,l=3",
+        "prism:p=4,l=2,dtype=fp16",
+        "prism:p=2,l=5/0/2,share=2/1",
+        "prism:p=3,l=4/1/0,tap=before",
+    ],
+)
 @pytest.mark.parametrize("causal", [False, True])
 def test_operations_counted_are_operations_computed(plan: str, causal: bool) -> None:
     net, parsed = Net(causal=causal, blocks=3), Plan.parse(plan)

@@ -21,8 +21,8 @@ from nets import over_loopback
 from puppet import Checkpoints, join, puppets
 from torch import Tensor
 
-from prism_edge.request import lead
 from prism_edge.plan import Plan
+from prism_edge.request import lead
 from prism_edge.spans import Recorder
 from prism_edge.transport.gloo import Gloo, GlooStore
 
@@ -62,7 +62,15 @@ FEW = "prism:p=2,l=3"
 def exact_plans(model: str, ranks: int) -> list[str]:
     """Plans that must equal one device; under prism every token is a segment."""
     tokens = 26 if model.startswith("vit") else 21
-    return [f"split:p={ranks}", f"voltage:p={ranks}", f"prism:p={ranks},l={-(-tokens // ranks)}"]
+    most = -(-tokens // ranks)
+    uneven = "/".join(map(str, range(ranks + 1, 1, -1)))
+    return [
+        f"split:p={ranks}",
+        f"voltage:p={ranks}",
+        f"voltage:p={ranks},tap=before,share={uneven},pieces=2",
+        f"prism:p={ranks},l={most}",
+        f"split+prism:p={ranks},l={most},tap=before",
+    ]
 
 
 def recorded(
