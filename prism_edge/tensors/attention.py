@@ -41,7 +41,7 @@ def as_mask(bias: Tensor, like: Tensor) -> Tensor:
     """
     columns = bias.shape[-1]
     room = -(-columns // ALIGNED) * ALIGNED
-    mask = like.new_empty(*bias.shape[:-1], room)[..., :columns]
+    mask = like.new_zeros(*bias.shape[:-1], room)[..., :columns]
     return mask.copy_(bias).clamp_(min=torch.finfo(like.dtype).min / 2)
 
 
