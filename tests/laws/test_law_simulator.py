@@ -215,11 +215,13 @@ def test_law_15_control_values_not_rounded(dtype: str, wire: Any, plan: str, cau
     assert error(found, formula(one, plan, x)) > 5 * rounded
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float16, 2e-2), (torch.bfloat16, 1e-1)])
 @pytest.mark.parametrize("causal", [False, True])
-def test_law_15_whatever_ranks_compute_in(dtype: torch.dtype, causal: bool) -> None:
-    """Three and two digits are left after four blocks; a mistake shows beyond."""
+def test_law_15_in_half_precision(dtype: torch.dtype, close: float, causal: bool) -> None:
+    """Two digits are left after four blocks, or nearly two; a mistake shows beyond."""
     one, x = net(causal=causal, dtype=dtype), embeddings(24)
     for plan in ("local", "prism:p=2,l=3,dtype=fp16", "voltage:p=3", "prism:p=3,l=2,dtype=int8"):
-        found, expected = rows(one, plan, x), formula(one, plan, x)
-        assert error(found, expected) < (2e-2 if dtype == torch.float16 else 2e-1)
+        found = rows(one, plan, x)
+        assert error(found, formula(one, plan, x)) < close
+        if plan.startswith("prism"):
+            assert error(found, formula(one, plan, x, drop_counts=True)) > 3 * close
