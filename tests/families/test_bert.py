@@ -55,6 +55,12 @@ def test_a_mask_says_what_is_real() -> None:
     assert model.tokens(model.prepare(full)) == 6
 
 
+def test_both_ends_of_a_text_are_sinks() -> None:
+    for model in (bert(), bert("BertForSequenceClassification")):
+        shape = model.shape
+        assert (shape.lead, shape.trail, shape.class_token) == (1, 1, True)
+
+
 def test_the_longest_input_is_what_it_has_positions_for() -> None:
     longest = torch.zeros(1, 30, dtype=torch.long)
     bert().prepare({"input_ids": longest})

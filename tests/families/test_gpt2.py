@@ -74,7 +74,9 @@ def test_what_is_malformed_is_named() -> None:
 def test_its_shape_says_what_it_takes_and_gives() -> None:
     words, bare = gpt2(), gpt2(architecture="GPT2Model")
     assert words.shape.causal
-    assert (words.shape.needs, words.shape.lead, words.shape.token_bytes) == ("all", 0, 2)
+    assert (words.shape.needs, words.shape.token_bytes) == ("all", 2)
+    sinks = words.shape.lead, words.shape.trail, words.shape.class_token
+    assert sinks == (1, 0, False)  # the first token, which is an ordinary one
     assert [spec.name for spec in words.outputs + bare.outputs] == ["logits", "last_hidden_state"]
     assert (words.shape.output_per_token, bare.shape.output_per_token) == (50, 16)
     assert (words.shape.ffn, gpt2().blocks[0].up.weight.shape[0]) == (24, 24)

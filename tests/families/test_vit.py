@@ -150,7 +150,9 @@ def test_pixels_may_be_strided() -> None:
 def test_its_shape_says_what_it_takes_and_gives() -> None:
     classify, bare = vit(), vit(architecture="ViTModel")
     assert (classify.shape.needs, bare.shape.needs) == ("first", "all")
-    assert (classify.shape.tokens, classify.shape.lead, classify.shape.token_bytes) == (17, 1, 192)
+    assert (classify.shape.tokens, classify.shape.token_bytes) == (17, 192)
+    sinks = classify.shape.lead, classify.shape.trail, classify.shape.class_token
+    assert sinks == (1, 0, True)
     assert [spec.shape for spec in classify.outputs] == [(-1, 7)]
     assert [spec.shape for spec in bare.outputs] == [(-1, 17, 16), (-1, 16)]
     assert classify.inputs[0].shape == (-1, 3, 32, 32)

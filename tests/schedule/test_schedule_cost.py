@@ -77,6 +77,23 @@ def test_a_fast_link_hides_behind_the_own_projections() -> None:
     assert predicted(COSTS, "voltage:p=2", 8, 197, link(1e8)).terms["exchange_s"] > 0
 
 
+def test_pieces_hide_more_and_uneven_parts_are_looked_up_as_they_are() -> None:
+    over = link(10e6)
+    whole, cut = (
+        predicted(COSTS, f"prism:p=2,l=10,dtype=fp32{more}", 4, 197, over)
+        for more in ("", ",pieces=2")
+    )
+    assert cut.terms["exchange_s"] < whole.terms["exchange_s"]
+    assert cut.terms["compute_s"] == whole.terms["compute_s"]
+    assert cut.work.wire_bytes == whole.work.wire_bytes
+    single = predicted(COSTS, "prism:p=2,l=10,dtype=fp32,pieces=2", 1, 197, over)
+    assert single == dataclasses.replace(
+        predicted(COSTS, "prism:p=2,l=10,dtype=fp32", 1, 197, over), plan=single.plan
+    )
+    uneven = predicted(COSTS, "voltage:p=2,share=101/96", 4, 197, over)
+    assert uneven.terms["compute_s"] == pytest.approx(compute_s(VIT, 101, 197, 4))
+
+
 def test_split_answers_come_back_while_the_leader_computes() -> None:
     """At batch 3 the leader has two samples: what the other one waits for hides behind them."""
     even = predicted(COSTS, "split:p=2", 4, 197, link(20e6))
@@ -199,6 +216,7 @@ def test_a_slower_link_never_makes_a_plan_cheaper(
         ("split+prism:p=2,l=10", 3, 197, "partly split and partly exchanged is not predicted"),
         ("astra:p=2,g=32", 2, 197, "not profiled: the search for codes"),
         ("prism:p=2,l=10" + "/10" * 11, 2, 197, "differ from block to block"),
+        ("prism:p=2,l=10,share=2/1", 2, 197, "not profiled: n=66, M=76, batch 2 on rank 1"),
         ("prism:p=3,l=10", 1, 197, "3 ranks, but 2 board"),
         ("prism:p=2,l=100", 1, 197, "at most l=99"),
         ("local", 1, 300, "positions for 197"),
