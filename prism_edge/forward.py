@@ -39,7 +39,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Samples that are computed together; ``start`` is asked for when their turn comes first."""
+    """Samples computed together; ``start`` is asked for once, when their turn comes first."""
 
     samples: int
     start: Callable[[], Start]
@@ -47,7 +47,7 @@ class Piece:
 
 def whole(x: Tensor, heard: Tensor | None = None, real: Tensor | None = None) -> list[Piece]:
     """A batch in one piece."""
-    return [Piece(x.shape[0], lambda: Start(x, heard, real))]
+    return [Piece(x.shape[0], [Start(x, heard, real)].pop)]
 
 
 def run_blocks(
@@ -104,14 +104,29 @@ class Flight:
     ) -> None:
         """The piece has passed ``block``."""
         rows = head_rows(self._layout) if last else slice(None)
+        attended = self._attended(index, block, exchanges, keep, rows, last=last)
+        self.x = block.finish(self.x[:, rows], attended)
+
+    def _attended(
+        self,
+        index: int,
+        block: Block,
+        exchanges: Exchanges,
+        keep: Keep | None,
+        rows: slice,
+        *,
+        last: bool,
+    ) -> Tensor:
+        """The values that ``rows`` attend to; all that led to them is free again.  -> [b,.,D]"""
         q, k, v = block.project(self._h, rows)
         heard = exchanges.join(index, self._number, self._h)
+        del self._h
         if heard is not None:
             k, v = block.prepend(block.inputs(heard) if self._before else heard, k, v)
         columns, bias = self._known(index)
         if keep is not None:
             keep(k, v, columns)
-        attended = block.attend(
+        return block.attend(
             q,
             k,
             v,
@@ -119,7 +134,6 @@ class Flight:
             # the triangle starts at the first query: it is none for the last row alone
             causal=columns.plain_causal and not (last and self._layout.needs == "last"),
         )
-        self.x = block.finish(self.x[:, rows], attended)
 
     def tell(self, index: int, block: Block, exchanges: Exchanges) -> None:
         """The others are told of the piece in front of ``block``."""

@@ -55,7 +55,7 @@ def scatter(
             message.wait()
         own = {key: tensor[cut] for key, tensor in prepared.items()}
         started, leaving = _lead_piece(model, exchange, layout, own, group)
-        pieces.append(Piece(samples, partial(_given, started)))
+        pieces.append(Piece(samples, [started].pop))  # once taken it is not kept here
         start += samples
     return pieces, leaving
 
@@ -105,10 +105,6 @@ def first_bytes(layout: Layout, rank: int, samples: int) -> int:
     return sum(
         layout.payload_bytes(len(layout.segments(other)), samples) for other in layout.hears(rank)
     )
-
-
-def _given(start: Start) -> Start:
-    return start
 
 
 def _lead_piece(

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +21,7 @@ import torch
 
 from prism_edge.echo import lead_echo
 from prism_edge.engine.generation import answer_generation
+from prism_edge.engine.heap import share_heap, trim_heap
 from prism_edge.engine.kernel import attention_kernel
 from prism_edge.engine.loaded import describe, manifest_of, warm_up
 from prism_edge.engine.measure import measure
@@ -76,6 +78,7 @@ class Engine:
         for name, directory in self._directories.items():
             self._models[name] = load(directory, str(self._device), self._dtype)
             warm_up(name, self._models[name], directory)
+        trim_heap()
         models = [describe(name, self._models[name], at) for name, at in self._directories.items()]
         device = described(self._device)
         self._manifest = manifest_of(models, self._directories, device=device, dtype=self._dtype)
@@ -254,20 +257,22 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # a terminal's or a service manager's, to the
         signal.signal(number, signal.SIG_IGN)  # whole group: it is the driver's to handle
     torch.set_num_threads(len(os.sched_getaffinity(0)))
+    share_heap()
     orders, output = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not end up between messages
+    # one thread warms up and computes: what the kernels keep for a thread is kept once
+    computing = ThreadPoolExecutor(max_workers=1)
     try:
         engine = Engine(arguments, output)
-        engine.load()
+        computing.submit(engine.load).result()
     except PrismError as error:
         write_message(output, Message("failed", {"message": str(error)}))
         sys.exit(1)
-    thread = threading.Thread(target=engine.compute, daemon=True)
-    thread.start()
+    done = computing.submit(engine.compute)
     while (message := read_message(orders)) is not None and message.kind != "stop":
         engine.order(message)
     engine.stop()
-    thread.join(timeout=1.0)
+    wait([done], timeout=1.0)
     os._exit(0)  # GLOO's threads may be blocked; nothing is left to write
 
 

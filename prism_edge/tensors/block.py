@@ -106,10 +106,10 @@ class Block:
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
         """The block's output from its residual input and attended values.  [B,n,D] -> [B,n,D]"""
         if self.pre_norm:
-            x = x + self.out(attended)
-            return x + self.down(self.activation(self.up(self.norm2(x))))
-        x = self.norm1(x + self.out(attended))
-        return self.norm2(x + self.down(self.activation(self.up(x))))
+            x = self.out(attended).add_(x)
+            return self.down(self.activation(self.up(self.norm2(x)))).add_(x)
+        x = self.norm1(self.out(attended).add_(x))
+        return self.norm2(self.down(self.activation(self.up(x))).add_(x))
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:-1], self.heads, -1).transpose(1, 2)

@@ -78,6 +78,9 @@ def known(layout: Layout, rank: int, real: Tensor | None, block: int = 0) -> Kno
 
 
 def own_rows(layout: Layout, rank: int, x: Tensor) -> Tensor:
-    """The rows of ``rank`` out of those of all tokens, replicas first.  [.,N,...] -> [.,n,...]"""
+    """The rows of ``rank`` out of those of all tokens, replicas first.  [.,N,...] -> [.,n,...]
+
+    They have memory of their own, so that the others' rows need not be kept.
+    """
     part = x[:, layout.part(rank)]
-    return torch.cat([x[:, : layout.replicas], part], dim=1) if layout.replicas else part
+    return torch.cat([x[:, : layout.replicas], part], dim=1) if layout.replicas else part.clone()
