@@ -23,8 +23,8 @@ from prism_edge.spans import Recorder
 from prism_edge.transport import Transport
 from prism_edge.wire import Header, pack_body, receive_header, send_header, unpack_body
 
-# Rows that a CPU computes at once. More are no faster and take memory: ViT-B/16, batch 8, in one part
-# and in two: 2443 and 2379 ms of CPU (medians of three processes each, x86 core).
+# Rows that a CPU computes at once. More are no faster and take memory: ViT-B/16, batch 8, in one
+# part and in two: 2443 and 2379 ms of CPU (medians of three processes each, x86 core).
 CPU_ROWS = 1024
 
 

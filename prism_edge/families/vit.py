@@ -17,6 +17,7 @@ from prism_edge.families.checkpoint import Checkpoint
 from prism_edge.families.model import Model, Tensors, TensorSpec, activation
 from prism_edge.layout import ModelShape
 from prism_edge.tensors.block import Affine, Block, Norm
+from prism_edge.tensors.finite import finite
 
 PREFIX = "vit."
 ARCHITECTURES = ("ViTModel", "ViTForImageClassification")
@@ -97,7 +98,7 @@ class Vit(Model):
                     f"is uint8 (raw pixels) or floating point (normalised)"
                 )
             pixels = pixels.float()
-            if not bool(torch.isfinite(pixels).all()):
+            if not finite(pixels):
                 raise InputError("pixel_values holds NaN or infinite values")
         side, grid = self._side, self._image // self._side
         tiles = pixels.view(-1, self._channels, grid, side, grid, side).permute(0, 2, 4, 1, 3, 5)
