@@ -64,6 +64,9 @@ class Cluster:
                         epoch and epoch.phase == "open" and settings.name in epoch.ranks
                     ),
                     "silent_s": round(now_s - member.seen_s, 2) if member else None,
+                    "why_out": lifecycle.complaint(self._state, settings.name, now_s)
+                    if rank
+                    else None,
                 }
             )
         return {"boards": boards, "epoch": epoch.number if epoch else None}
@@ -74,10 +77,10 @@ class Cluster:
         An agent that gives a silent board up shuts the engine's sockets, and GLOO knows only that.
         """
         at_s, reason = self._closed
-        return reason if at_s >= since_s else self._name_boards(said, ranks)
+        return reason if at_s >= since_s else self.name_boards(said, ranks)
 
-    def _name_boards(self, text: str, ranks: Sequence[str]) -> str:
-        """GLOO's words with the boards' names for their ranks and beside their addresses."""
+    def name_boards(self, text: str, ranks: Sequence[str]) -> str:
+        """An engine's words with the boards' names for ranks and beside their addresses."""
         for rank, name in enumerate(ranks):
             text = re.sub(rf"\brank {rank}\b", name, text)
         for board in self._settings.boards:
@@ -96,6 +99,7 @@ class Cluster:
                 instance=str(said["instance"]),
                 ready=bool(said["ready"]),
                 models={str(name): str(value) for name, value in said["models"].items()},
+                protocol=int(said["protocol"]),
                 seat=None if said["seat"] is None else int(said["seat"]),
                 left=None if said["left"] is None else int(said["left"]),
             )
@@ -144,7 +148,7 @@ class Cluster:
             lost = epoch and epoch.number == fields["epoch"] and epoch.phase != "closing"
             self._state = lifecycle.left(self._state, fields["epoch"], now_s)
             if lost and epoch is not None:
-                reason = self._name_boards(fields["reason"], epoch.ranks)
+                reason = self.name_boards(fields["reason"], epoch.ranks)
                 LOG.warning("lost epoch=%s reason=%s", epoch.number, reason)
                 self._record.event("lost", reason)
         self.tick()

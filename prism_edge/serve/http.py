@@ -17,6 +17,7 @@ import prism_edge
 from prism_edge.errors import (
     DeadlineError,
     InputError,
+    ModelError,
     NotFoundError,
     PlanError,
     SettingsError,
@@ -36,6 +37,7 @@ PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 ANSWERS: dict[type[Exception], tuple[int, Outcome]] = {
     InputError: (400, "invalid"),
     PlanError: (400, "invalid"),
+    ModelError: (500, "error"),
     NotFoundError: (404, "not_found"),
     UnavailableError: (503, "unavailable"),
     DeadlineError: (504, "deadline"),

@@ -19,6 +19,7 @@ from prism_edge.errors import (
     ClusterError,
     DeadlineError,
     InputError,
+    ModelError,
     PlanError,
     PrismError,
     UnavailableError,
@@ -176,12 +177,12 @@ class Leader:
         except EngineGoneError as gone:
             self._metrics.fallback("engine_lost")
             error = UnavailableError(f"the engine failed twice on this request: {gone}", 5.0)
-        except (InputError, PlanError) as wrong:
+        except (InputError, ModelError, PlanError) as wrong:
             if len(batch) > 1:  # one of them is malformed; the others must not suffer
                 for request in batch:
                     await self._execute([request])
                 return
-            error = wrong
+            error = type(wrong)(self._cluster.name_boards(str(wrong), boards))
         except ClusterError as failed:
             error = failed
         else:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from prism_edge.engine.manifest import PROTOCOL
+
 SILENCE_S = 1.5  # three missed hellos at 0.5 s
 FORMING_S = 8.0  # longer than an engine's own join timeout
 RETRY_S = 0.5  # between a failed epoch and the next try
@@ -19,9 +21,12 @@ RETRY_S = 0.5  # between a failed epoch and the next try
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
-    """What a board's agent says of its engine. ``instance`` changes when the engine is restarted;
-    ``models`` maps names to fingerprints; ``seat`` is the epoch its engine has been told to join,
-    ``left`` the one it last fell out of."""
+    """What a board's agent says of its engine.
+
+    ``instance`` changes when the engine is restarted; ``models`` maps names to fingerprints;
+    ``protocol`` is that of messages between ranks; ``seat`` is the epoch its engine has been told
+    to join, ``left`` the one it last fell out of.
+    """
 
     board: str
     instance: str
@@ -29,6 +34,7 @@ class Hello:
     models: Mapping[str, str]
     seat: int | None = None
     left: int | None = None
+    protocol: int = PROTOCOL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,18 +164,34 @@ def in_service(state: State) -> int:
 
 def _eligible(state: State, now_s: float) -> tuple[str, ...]:
     """Workers that can be in a group now, by rank."""
-    return tuple(board for board in state.order[1:] if _complaint(state, board, now_s) is None)
+    return tuple(board for board in state.order[1:] if complaint(state, board, now_s) is None)
 
 
-def _complaint(state: State, board: str, now_s: float) -> str | None:
+def complaint(state: State, board: str, now_s: float) -> str | None:
     """Why ``board`` cannot be in a group now."""
     member = state.members.get(board)
     if member is None or now_s - member.seen_s > SILENCE_S:
         return "silent" if member is None else f"silent for {now_s - member.seen_s:.1f} s"
     if not member.hello.ready:
         return "its engine is not ready"
-    if state.leader is not None and dict(member.hello.models) != dict(state.leader.models):
-        return "it serves other models than the leader"
+    return None if state.leader is None else _disagreement(member.hello, state.leader)
+
+
+def _disagreement(said: Hello, leader: Hello) -> str | None:
+    """What a board must change to go with the leader."""
+    if said.protocol != leader.protocol:
+        return (
+            f"it speaks wire protocol {said.protocol}, the leader {leader.protocol}; install the "
+            f"same prism-edge on both"
+        )
+    if set(said.models) != set(leader.models):
+        return (
+            f"it serves {', '.join(sorted(said.models)) or 'no models'}, the leader serves "
+            f"{', '.join(sorted(leader.models))}; list the same models on both"
+        )
+    odd = [name for name, digest in sorted(leader.models.items()) if said.models[name] != digest]
+    if odd:
+        return f"its {', '.join(odd)} is not the leader's; copy the same checkpoint to both"
     return None
 
 
@@ -178,14 +200,14 @@ def _reason_to_close(state: State, epoch: Epoch, now_s: float) -> tuple[str, boo
     if state.leader is None or state.leader.instance != epoch.instances[0]:
         return "the leader's engine ended", True
     for board, instance in zip(epoch.ranks[1:], epoch.instances[1:], strict=True):
-        complaint = _complaint(state, board, now_s)
-        if complaint is None and state.members[board].hello.instance != instance:
-            complaint = "its engine was restarted"
-        if complaint is None and epoch.phase != "closing":
+        why = complaint(state, board, now_s)
+        if why is None and state.members[board].hello.instance != instance:
+            why = "its engine was restarted"
+        if why is None and epoch.phase != "closing":
             said = state.members[board].hello
-            complaint = "it left the group" if said.left == epoch.number else None
-        if complaint:
-            return f"board {board}: {complaint}", True
+            why = "it left the group" if said.left == epoch.number else None
+        if why:
+            return f"board {board}: {why}", True
     if epoch.phase in ("offered", "forming") and now_s - epoch.opened_s > FORMING_S:
         return f"epoch {epoch.number} did not form within {FORMING_S:g} s", True
     if epoch.phase == "open" and len(_eligible(state, now_s)) > len(epoch.ranks) - 1:

@@ -13,6 +13,7 @@ import httpx
 
 from prism_edge.energy.sample import Sample
 from prism_edge.engine.client import EngineGoneError
+from prism_edge.engine.manifest import PROTOCOL
 from prism_edge.engine.messages import Message
 from prism_edge.errors import UnavailableError
 from prism_edge.serve.models import Served, infos, served_models
@@ -109,6 +110,7 @@ class Worker:
             "instance": self.engine.instance,
             "ready": self.engine.ready and not self.draining,
             "models": {name: served.fingerprint for name, served in self._models.items()},
+            "protocol": PROTOCOL,
             "seat": self._seat,
             "left": self._left,
             "power": [[s.t_s, s.power_w, s.source] for s in samples],

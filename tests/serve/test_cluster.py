@@ -11,6 +11,7 @@ from engine_puppet import FINGERPRINT, READY
 
 from prism_edge.energy.journal import Journal, read
 from prism_edge.engine.client import EngineGoneError
+from prism_edge.engine.manifest import PROTOCOL
 from prism_edge.engine.messages import Message
 from prism_edge.errors import InputError
 from prism_edge.serve.cluster import Cluster
@@ -65,6 +66,7 @@ class Board:
             "instance": f"{board}1",
             "ready": True,
             "models": {"m": FINGERPRINT},
+            "protocol": PROTOCOL,
             "seat": None,
             "left": None,
             "power": [],
@@ -224,3 +226,9 @@ def test_status_shows_who_is_there(board: Board) -> None:
     ]
     assert boards[0]["silent_s"] is None
     assert boards[1]["silent_s"] >= 0
+    assert [b["why_out"] for b in boards] == [None, None]
+    for _ in range(2):  # the first closes the epoch and is forgotten with it
+        board.hello(protocol=PROTOCOL + 1)
+    odd = board.cluster.status()["boards"]
+    assert isinstance(odd, list)
+    assert odd[1]["why_out"].startswith(f"it speaks wire protocol {PROTOCOL + 1}, the leader")

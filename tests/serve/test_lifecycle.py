@@ -15,6 +15,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from prism_edge.engine.manifest import PROTOCOL
 from prism_edge.serve import lifecycle
 from prism_edge.serve.lifecycle import (
     FORMING_S,
@@ -131,7 +132,19 @@ def test_a_loss_closes_the_epoch_at_once_and_names_the_board() -> None:
         (worker(seat=1, ready=False), "its engine is not ready"),
         (worker(instance="b2"), "its engine was restarted"),
         (worker(left=1), "it left the group"),
-        (worker(seat=1, models={}), "it serves other models than the leader"),
+        (
+            worker(seat=1, models={}),
+            "it serves no models, the leader serves vit; list the same models on both",
+        ),
+        (
+            worker(seat=1, models={"vit": "other"}),
+            "its vit is not the leader's; copy the same checkpoint to both",
+        ),
+        (
+            worker(seat=1, protocol=PROTOCOL + 1),
+            f"it speaks wire protocol {PROTOCOL + 1}, the leader {PROTOCOL}; install the same "
+            f"prism-edge on both",
+        ),
     ):
         assert closing(state, said, 1.0) == Close(1, f"board b: {why}", True)
 

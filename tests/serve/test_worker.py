@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from prism_edge.energy.sample import Sample
 from prism_edge.engine.client import local_popen
+from prism_edge.engine.manifest import PROTOCOL
 from prism_edge.errors import UnavailableError
 from prism_edge.serve.daemon import end
 from prism_edge.serve.service import InferCall
@@ -115,6 +116,7 @@ def test_a_hello_says_what_the_leader_must_know(stage: Any, tmp_path: Path) -> N
                 "instance": worker.engine.instance,
                 "ready": True,
                 "models": {"m": FINGERPRINT},
+                "protocol": PROTOCOL,
                 "seat": None,
                 "left": None,
                 "power": [],
