@@ -14,8 +14,9 @@ from torch import Tensor
 
 from prism_edge.errors import InputError
 from prism_edge.families.model import Model, Tensors
-from prism_edge.plan import Tap
-from prism_edge.request import local_rows
+from prism_edge.forward import run_blocks, whole
+from prism_edge.layout import token_layout
+from prism_edge.plan import LOCAL, Tap
 from prism_edge.spans import Recorder
 from prism_edge.tensors.block import Block
 from prism_edge.tensors.codebook import Codebooks
@@ -108,7 +109,11 @@ def travelling_rows(
         if bool(part.any()):
             picked = mask.clone()
             picked[mask] = part
-            local_rows(recording(model, tap, picked, taken), batch, Recorder())
+            layout = token_layout(LOCAL, model.shape, model.tokens(batch))
+            # in one piece, as the picked rows are numbered through the batch
+            pieces = whole(model.embed(batch, 0, layout.tokens), real=model.real(batch))
+            told = recording(model, tap, picked, taken)
+            run_blocks(told, layout, 0, pieces, None, Recorder())
     return [torch.cat(rows) for rows in taken]
 
 

@@ -11,7 +11,7 @@ from prism_edge.calibrate import APART, Calibrated, calibrate, sendable, travell
 from prism_edge.errors import InputError
 from prism_edge.families.model import Model, Tensors
 from prism_edge.plan import Tap
-from prism_edge.request import local_rows
+from prism_edge.request import CPU_ROWS, local_rows
 from prism_edge.spans import Recorder
 
 EVERYTHING = 10_000
@@ -124,3 +124,12 @@ def test_the_model_is_left_as_it_was() -> None:
         fitted(net, [given])
         assert torch.equal(local_rows(net, given, Recorder()), before)
     assert all(now is then for now, then in zip(net.blocks, blocks, strict=True))
+
+
+def test_a_batch_larger_than_a_board_computes_at_once_gives_its_rows() -> None:
+    net, x = Net(lead=1, class_token=True), noise(1 + CPU_ROWS // 32, 32, 32)
+    found = taken(net, [{"x": x}])
+    apart = taken(net, [{"x": x[:9]}, {"x": x[9:]}])
+    for rows, expected in zip(found, apart, strict=True):
+        assert rows.shape[0] == x.shape[0] * 31 > CPU_ROWS - x.shape[0]
+        assert error(rows, expected) < 1e-5
