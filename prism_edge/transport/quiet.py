@@ -4,7 +4,7 @@ When a packet wakes that thread while the computing thread is inside a send, it 
 locked and asks again and again until the scheduler takes the core away, up to a tick (4 ms) later.
 Seen in spans: 5 of 11 exchanges of a request took 4 ms more than the others, none with the thread
 idle. ViT-B/16, batch 1, P=2, 100 Mbit/s, one x86 core a board: 1.56x the speed of one board before,
-1.62x with it (lab, medians of two runs). Where the process may use several cores nothing is changed.
+1.62x with it (lab, medians of two runs). Where the process may use several cores nothing changes.
 """
 
 from __future__ import annotations
