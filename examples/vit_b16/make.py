@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from prism_edge.profile.random_models import LAST, NOTE, SEED, write
+from prism_edge.bench.random_models import LAST, NOTE, SEED, write
 
 FILES = ("config.json", "model.safetensors", LAST)
 

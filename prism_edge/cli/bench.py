@@ -60,14 +60,14 @@ def engine(
     Makes a lab of its own and removes it. Example: prism-edge bench engine --models vit-b16
     --batches 1,4 --rate 20mbit --plan prism:p=2,l=10,dtype=fp16 --plan voltage:p=2
     """
+    from prism_edge.bench.cases import Wanted, find_models
+    from prism_edge.bench.engine import Found, bench
+    from prism_edge.bench.random_models import cached, default_cache
     from prism_edge.cli.bench_table import readable
     from prism_edge.cli.profile import numbers
     from prism_edge.errors import SettingsError
     from prism_edge.plan import Plan
-    from prism_edge.profile.bench import Found, bench
-    from prism_edge.profile.cases import Wanted, find_models
     from prism_edge.profile.progress import progress_on
-    from prism_edge.profile.random_models import cached, default_cache
     from prism_edge.settings import read_settings
 
     if cluster and (boards or rate):

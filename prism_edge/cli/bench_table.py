@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from prism_edge.profile.bench import Found
-from prism_edge.profile.compare import Row
+from prism_edge.bench.compare import Row
+from prism_edge.bench.engine import Found
 
 WIDTH = 120
 NAME = 15  # cores per board

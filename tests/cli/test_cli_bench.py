@@ -14,10 +14,10 @@ from pathlib import Path
 import checkpoints
 import pytest
 
+from prism_edge.bench.compare import Row
+from prism_edge.bench.engine import Found
 from prism_edge.cli import main
 from prism_edge.cli.bench_table import WIDTH, readable
-from prism_edge.profile.bench import Found
-from prism_edge.profile.compare import Row
 
 Run = Callable[..., tuple[int, str, str]]
 CLUSTER = """

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from rehearsal import GPT2, VIT
 
+from prism_edge.bench.cases import Wanted, find_models, require_fits, syncs, usual_plans
+from prism_edge.bench.compare import Cell, Work
 from prism_edge.errors import PlanError, SettingsError
 from prism_edge.plan import LOCAL, Plan
-from prism_edge.profile.cases import Wanted, find_models, require_fits, syncs, usual_plans
-from prism_edge.profile.compare import Cell, Work
 from prism_edge.settings import ModelSettings
 
 MINE = ModelSettings(name="mine", path=Path("/models/mine"))

@@ -1,6 +1,6 @@
 """The process that answers with Hugging Face's own forward: what a user had before.
 
-``python -m prism_edge.profile.hugging_face DIR`` speaks the engine's messages on stdin and stdout:
+``python -m prism_edge.bench.hugging_face DIR`` speaks the engine's messages on stdin and stdout:
 ``run`` (arrays: the forward's arguments) and ``memory``. Attention is sdpa, everything is fp32,
 threads are the cores it may use. It ends when its driver does.
 """

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import product
 
+from prism_edge.bench.cases import Wanted, needs_of, require_fits, syncs
+from prism_edge.bench.compare import Cell, PlanFacts, Row, rows_of
+from prism_edge.bench.random_models import NOTE
+from prism_edge.bench.reference import Reference, start_reference
+from prism_edge.bench.rounds import Group, inputs, measure_cell, tasks_of
 from prism_edge.errors import PlanError
 from prism_edge.plan import Plan
-from prism_edge.profile.cases import Wanted, needs_of, require_fits, syncs
-from prism_edge.profile.compare import Cell, PlanFacts, Row, rows_of
 from prism_edge.profile.conditions import cpu_ticks, facts_of, load_average, steal
 from prism_edge.profile.engines import start_engines
 from prism_edge.profile.place import Place, find_place
-from prism_edge.profile.random_models import NOTE
-from prism_edge.profile.reference import Reference, start_reference
-from prism_edge.profile.rounds import Group, inputs, measure_cell, tasks_of
 from prism_edge.settings import Settings
 from prism_edge.traffic import wire_bytes
 

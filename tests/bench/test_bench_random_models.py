@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from prism_edge.bench.random_models import SIZES, cached
 from prism_edge.errors import ModelError
-from prism_edge.profile.random_models import SIZES, cached
 
 
 def test_what_is_there_is_left_alone(tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prism_edge.plan import LOCAL, Plan
-from prism_edge.profile.compare import (
+from prism_edge.bench.compare import (
     Cell,
     PlanFacts,
     Sample,
@@ -20,6 +19,7 @@ from prism_edge.profile.compare import (
     peaks,
     rows_of,
 )
+from prism_edge.plan import LOCAL, Plan
 
 CELL = Cell(model="m", work="forward", batch=4, tokens=197, rate="100mbit", boards=2)
 PRISM = Plan.parse("prism:p=2,l=10,dtype=fp16")

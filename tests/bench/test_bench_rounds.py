@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from rehearsal import GPT2, VIT, Rehearsal
 
+from prism_edge.bench.rounds import Group, inputs, order_of, require_same, tasks_of
 from prism_edge.errors import ModelError
 from prism_edge.plan import LOCAL, Plan
-from prism_edge.profile.rounds import Group, inputs, order_of, require_same, tasks_of
 
 PLANS = [LOCAL, *map(Plan.parse, ("split:p=2", "prism:p=2,l=10", "voltage:p=2"))]
 

@@ -10,12 +10,12 @@ import checkpoints
 import numpy as np
 import pytest
 
+from prism_edge.bench.reference import start_reference
+from prism_edge.bench.rounds import Arrays, inputs, require_same
 from prism_edge.cluster.local import LocalHost
 from prism_edge.engine.messages import Message
 from prism_edge.errors import ClusterError, ModelError
 from prism_edge.profile.engines import start_engines
-from prism_edge.profile.reference import start_reference
-from prism_edge.profile.rounds import Arrays, inputs, require_same
 from prism_edge.settings import ModelSettings
 
 HOST = LocalHost(name="edge-1", core=min(os.sched_getaffinity(0)))

@@ -14,12 +14,12 @@ from functools import partial
 
 import numpy as np
 
+from prism_edge.bench.compare import Cell, Sample, Task
+from prism_edge.bench.reference import Reference
 from prism_edge.engine.messages import Array, Message
 from prism_edge.errors import ClusterError, ModelError
 from prism_edge.plan import Plan
-from prism_edge.profile.compare import Cell, Sample, Task
 from prism_edge.profile.engines import Engines, LoadedModel
-from prism_edge.profile.reference import Reference
 
 DIFFERENCE = 1e-3  # of two fp32 answers, relative to the largest value; seen: 1e-5 and less
 WORDS = 32  # ids below this are words of every vocabulary

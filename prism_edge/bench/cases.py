@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from prism_edge.bench.compare import Cell
+from prism_edge.bench.random_models import SIZES
 from prism_edge.errors import PlanError, SettingsError
 from prism_edge.layout import ModelShape, Needs, batch_shares, check_fits, token_layout
 from prism_edge.plan import LOCAL, Plan
-from prism_edge.profile.compare import Cell
-from prism_edge.profile.random_models import SIZES
 from prism_edge.settings import ModelSettings, parse_model
 
 TEXT_TOKENS = 128

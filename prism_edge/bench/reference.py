@@ -38,7 +38,7 @@ def start_reference(host: Host, directory: Path) -> Iterator[Reference]:
     Raises ``ModelError`` when transformers cannot load it.
     """
     events: queue.Queue[Message] = queue.Queue()
-    argv = [sys.executable, "-m", "prism_edge.profile.hugging_face", str(directory)]
+    argv = [sys.executable, "-m", "prism_edge.bench.hugging_face", str(directory)]
     process = host.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     client = EngineClient(process, events.put)
     try:
