@@ -21,7 +21,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.add_typer(lab.app, name="lab")
 app.command("serve")(serve.serve)
-app.command("profile")(profile.profile)
+app.add_typer(profile.app)
 app.command("infer")(infer.infer)
 app.command("codebook")(codebook.codebook)
 app.add_typer(bench.app, name="bench")

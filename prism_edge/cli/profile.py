@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prism_edge.cli.profile_diff import diff
+
 if TYPE_CHECKING:
     from prism_edge import tables
 
+app = typer.Typer(name="profile", invoke_without_command=True)
+app.command("diff")(diff)
 
+
+@app.callback()
 def profile(
-    cluster: Annotated[Path, typer.Option(help="cluster.toml of the cluster to measure")],
+    context: typer.Context,
+    cluster: Annotated[
+        Path | None, typer.Option(help="cluster.toml of the cluster to measure; needed to measure")
+    ] = None,
     model: Annotated[
         list[str] | None, typer.Option(help="NAME=DIR of a Hugging Face model; repeatable")
     ] = None,
@@ -39,6 +48,11 @@ def profile(
     Example: prism-edge profile --cluster cluster.toml --model vit=models/vit --quick
     """
     from prism_edge.errors import SettingsError
+
+    if context.invoked_subcommand is not None:
+        return
+    if cluster is None:
+        raise SettingsError("--cluster is needed: the cluster.toml of the cluster to measure")
     from prism_edge.profile.measured import Measured
     from prism_edge.profile.progress import progress_on
     from prism_edge.profile.session import profile_cluster
