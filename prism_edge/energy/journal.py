@@ -1,4 +1,4 @@
-"""The journal: every sample, executed batch and event of one leader, in one SQLite file.
+"""The journal: every sample, executed batch, event and decision of one leader, in one SQLite file.
 
 Appending is a queue operation and never waits for the disk, so an event loop may do it; a thread
 writes what has gathered once a second. A killed process loses at most that second and leaves a
@@ -20,11 +20,19 @@ from types import TracebackType
 from urllib.parse import quote
 
 import prism_edge
-from prism_edge.energy.rows import EventRow, JournalData, RequestRow
+from prism_edge.energy.rows import DecisionRow, EventRow, JournalData, RequestRow
 from prism_edge.energy.sample import Sample
 from prism_edge.errors import JournalError
 
-__all__ = ["EventRow", "Journal", "JournalData", "RequestRow", "read"]
+__all__ = [
+    "DecisionRow",
+    "EventRow",
+    "Journal",
+    "JournalData",
+    "RequestRow",
+    "decisions",
+    "read",
+]
 
 SCHEMA = "1"
 TABLES = """
@@ -37,6 +45,9 @@ CREATE TABLE requests (id TEXT NOT NULL, model TEXT NOT NULL, batch INTEGER NOT 
     spans TEXT NOT NULL);
 CREATE TABLE events (t_s REAL NOT NULL, kind TEXT NOT NULL, detail TEXT);
 """
+# Journals of before have no decisions; one that is continued gets the table and keeps its rows.
+DECISIONS = """CREATE TABLE IF NOT EXISTS decisions (number INTEGER PRIMARY KEY, t_s REAL NOT NULL,
+    event TEXT NOT NULL, plan TEXT, why TEXT, request TEXT)"""
 
 
 class Journal:
@@ -93,6 +104,7 @@ class Journal:
                         f"{path}: is the journal of {key} {meta.get(key)!r}, not of {value!r}; "
                         "name another file or move this one away"
                     )
+            connection.execute(DECISIONS)
             labels["prism_edge"] = prism_edge.__version__
             connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", labels.items())
             connection.commit()
@@ -113,6 +125,10 @@ class Journal:
     def event(self, event: EventRow) -> None:
         """The event is on its way to the file."""
         self._append("INSERT INTO events VALUES (?, ?, ?)", astuple(event))
+
+    def decision(self, decision: DecisionRow) -> None:
+        """The event, with what was decided, is on its way to the file behind those before it."""
+        self._append("INSERT INTO decisions VALUES (NULL, ?, ?, ?, ?, ?)", astuple(decision))
 
     def flush(self) -> None:
         """Everything appended before this call is in the file; a few milliseconds, so rarely."""
@@ -169,19 +185,12 @@ class Journal:
 
 
 def read(path: Path) -> JournalData:
-    """Everything committed to a journal, also while its writer is open or after it was killed.
+    """What was committed to a journal, also while its writer is open or after it was killed.
 
-    Raises JournalError for a file that is missing, not a journal, damaged or of another schema.
+    All but the decisions, which are many. Raises JournalError for a file that is missing, not a
+    journal, damaged or of another schema.
     """
-    if not path.is_file():
-        raise JournalError(f"{path}: no such journal; a leader writes one while it serves")
-    with (
-        _errors(path),
-        contextlib.closing(
-            sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
-        ) as connection,
-    ):
-        connection.execute("BEGIN")  # one snapshot for all tables
+    with _reading(path) as connection:
         meta = _meta(connection, path)
         samples = connection.execute(
             "SELECT board, t_s, power_w, source FROM samples ORDER BY t_s, rowid"
@@ -195,6 +204,34 @@ def read(path: Path) -> JournalData:
             requests=tuple(_request(row) for row in requests),
             events=tuple(EventRow(t_s=t, kind=k, detail=d) for t, k, d in events),
         )
+
+
+def decisions(path: Path) -> Iterator[tuple[int, DecisionRow]]:
+    """Every committed decision row in the order it was written, with its number in the file.
+
+    Read as it is asked for, from one snapshot. Raises JournalError like ``read``; a journal of
+    before there were decisions has none.
+    """
+    with _reading(path) as connection:
+        _meta(connection, path)
+        if ("decisions",) not in connection.execute("SELECT name FROM sqlite_master").fetchall():
+            return
+        rows = connection.execute(
+            "SELECT number, t_s, event, plan, why, request FROM decisions ORDER BY number"
+        )
+        for number, t_s, event, plan, why, request in rows:
+            yield number, DecisionRow(t_s=t_s, event=event, plan=plan, why=why, request=request)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """One snapshot of all tables; whatever is wrong with the file is a JournalError."""
+    if not path.is_file():
+        raise JournalError(f"{path}: no such journal; a leader writes one while it serves")
+    where = f"file:{quote(str(path.absolute()))}?mode=ro"
+    with _errors(path), contextlib.closing(sqlite3.connect(where, uri=True)) as connection:
+        connection.execute("BEGIN")
+        yield connection
 
 
 def _request(row: sqlite3.Row) -> RequestRow:

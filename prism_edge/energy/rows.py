@@ -1,4 +1,4 @@
-"""The rows of a journal as values: what was executed, what happened, what power was drawn."""
+"""The rows of a journal as values: what was executed and decided, what happened, power drawn."""
 
 from __future__ import annotations
 
@@ -50,8 +50,27 @@ class EventRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DecisionRow:
+    """An event that the policy learnt of at ``t_s`` (CLOCK_REALTIME), as JSON, in its order.
+
+    ``plan`` and ``why``: what it decided, for an event that asks. ``request``: the ``RequestRow``
+    that was answered by it.
+    """
+
+    t_s: float
+    event: str
+    plan: str | None = None
+    why: str | None = None
+    request: str | None = None
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.t_s):
+            raise ValueError(f"t_s is {self.t_s}; it must be finite")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JournalData:
-    """All rows of a journal: samples and events by time, requests by dispatch."""
+    """The rows that a report shows: samples and events by time, requests by dispatch."""
 
     meta: dict[str, str]
     samples: tuple[Sample, ...]

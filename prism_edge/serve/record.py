@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from prism_edge.energy.journal import EventRow, Journal, RequestRow
+from prism_edge.energy.journal import DecisionRow, EventRow, Journal, RequestRow
 from prism_edge.energy.sample import Sample
 from prism_edge.errors import JournalError
 from prism_edge.serve.batcher import Waiting
@@ -17,6 +17,11 @@ from prism_edge.serve.metrics import Metrics
 
 LOG = logging.getLogger(__name__)
 LAST = 20
+
+
+def new_id() -> str:
+    """A name for one batch, in the journal and in the log."""
+    return uuid.uuid4().hex[:12]
 
 
 class Record:
@@ -44,6 +49,20 @@ class Record:
         row = EventRow(t_s=time.time(), kind=kind, detail=detail)
         self._write(lambda journal: journal.event(row))
 
+    def decided(
+        self,
+        event: str,
+        plan: str | None = None,
+        why: str | None = None,
+        request: str | None = None,
+    ) -> None:
+        """The policy has learnt of ``event`` (JSON), and decided, if it was asked.
+
+        Call it for every event in the order they were given to the policy, or replay cannot follow.
+        """
+        row = DecisionRow(t_s=time.time(), event=event, plan=plan, why=why, request=request)
+        self._write(lambda journal: journal.decision(row))
+
     def answered(
         self,
         first: Waiting[Any],
@@ -52,12 +71,16 @@ class Record:
         why: str,
         start_s: float,
         stop_s: float,
+        request: str | None = None,
     ) -> None:
-        """A batch has been answered. Times are monotonic; the journal gets the wall clock."""
+        """A batch has been answered. Times are monotonic; the journal gets the wall clock.
+
+        ``request``: the id under which its plan was ``decided``.
+        """
         wall_s = time.time() - time.monotonic()
         spans = tuple((n, s - start_s, d, b) for n, s, d, b in result["spans"])
         row = RequestRow(
-            id=uuid.uuid4().hex[:12],
+            id=request or new_id(),
             model=first.model,
             batch=rows,
             plan=result["plan"],
@@ -73,11 +96,19 @@ class Record:
         )
         self._remember(row)
 
-    def failed(self, model: str, rows: int, plan: str | None, error: str, start_s: float) -> None:
+    def failed(
+        self,
+        model: str,
+        rows: int,
+        plan: str | None,
+        error: str,
+        start_s: float,
+        request: str | None = None,
+    ) -> None:
         """A batch has been refused after it was admitted."""
         wall_s, stop_s = time.time() - time.monotonic(), time.monotonic()
         row = RequestRow(
-            id=uuid.uuid4().hex[:12],
+            id=request or new_id(),
             model=model,
             batch=rows,
             plan=plan or "none",

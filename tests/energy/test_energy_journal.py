@@ -15,7 +15,15 @@ from pathlib import Path
 import pytest
 
 import prism_edge
-from prism_edge.energy.journal import EventRow, Journal, JournalData, RequestRow, read
+from prism_edge.energy.journal import (
+    DecisionRow,
+    EventRow,
+    Journal,
+    JournalData,
+    RequestRow,
+    decisions,
+    read,
+)
 from prism_edge.energy.sample import Sample
 from prism_edge.errors import JournalError
 
@@ -89,6 +97,53 @@ def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
         "power.edge-1": "modelled",
         "power.edge-2": "none",
     }
+
+
+LEARNT = DecisionRow(t_s=1_760_000_000.2, event='{"probed": 1}')
+DECIDED = DecisionRow(
+    t_s=1_760_000_000.1, event='{"asked": 2}', plan="split:p=2", why="so", request="r-1"
+)
+
+
+def test_decisions_come_back_in_the_order_they_were_taken(tmp_path: Path) -> None:
+    """By number, not by time: a clock that was set back changes no order."""
+    path = tmp_path / "journal.sqlite"
+    with new(path) as journal:
+        journal.decision(LEARNT)
+        journal.decision(DECIDED)
+    with new(path) as journal:
+        journal.decision(LEARNT)
+    assert list(decisions(path)) == [(1, LEARNT), (2, DECIDED), (3, LEARNT)]
+
+
+def test_decisions_are_read_beside_their_writer_and_from_one_moment(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with new(path) as journal:
+        for _ in range(3):
+            journal.decision(LEARNT)
+        journal.flush()
+        found = decisions(path)
+        next(found)
+        journal.decision(DECIDED)
+        journal.flush()
+        assert len(list(found)) == 2
+        assert len(list(decisions(path))) == 4
+
+
+def test_a_journal_of_before_there_were_decisions_is_read_and_continued(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with new(path) as journal:
+        journal.request(REQUEST)
+        journal.sample(SAMPLE)
+    foreign(path, "DROP TABLE decisions")  # what a journal of before is
+    before = path.read_bytes()
+    assert list(decisions(path)) == []
+    assert read(path).requests == (REQUEST,)
+    assert path.read_bytes() == before, "reading changed it"
+    with new(path) as journal:
+        journal.decision(DECIDED)
+    assert list(decisions(path)) == [(1, DECIDED)]
+    assert (read(path).requests, read(path).samples) == ((REQUEST,), (SAMPLE,))
 
 
 def test_missing_is_null_in_the_file(tmp_path: Path) -> None:
@@ -307,6 +362,8 @@ def test_a_foreign_file_is_refused_and_untouched(
     path = tmp_path / "file"
     make(path)
     before = path.read_bytes()
+    with pytest.raises(JournalError, match=message):
+        list(decisions(path))
     with pytest.raises(JournalError, match=message) as caught:
         use(path)
     assert str(path) in str(caught.value)
@@ -317,6 +374,8 @@ def test_a_missing_file_and_a_directory_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "missing", tmp_path):
         with pytest.raises(JournalError, match="no such journal"):
             read(path)
+        with pytest.raises(JournalError, match="no such journal"):
+            next(decisions(path))
     assert not (tmp_path / "missing").exists()
     for path in (tmp_path / "no" / "folder", tmp_path):
         with pytest.raises(JournalError, match="unable to open database file"):
@@ -343,6 +402,20 @@ def test_a_damaged_row_is_refused(tmp_path: Path, damage: str) -> None:
     foreign(path, damage)
     with pytest.raises(JournalError, match="is not a usable journal"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["UPDATE decisions SET t_s = 'noon'", "ALTER TABLE decisions RENAME COLUMN why TO reason"],
+)
+def test_damaged_decisions_are_refused_where_they_are_read(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "journal.sqlite"
+    with new(path) as journal:
+        journal.decision(DECIDED)
+    foreign(path, damage)
+    assert read(path).requests == ()  # a report does not need them
+    with pytest.raises(JournalError, match="is not a usable journal"):
+        list(decisions(path))
 
 
 def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
