@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 
@@ -38,8 +38,10 @@ def measure_compute(
     aim_s: float,
     deadline_s: float,
     now: Callable[[], float],
+    done: Collection[str] = (),
 ) -> Iterator[Measured]:
     """Every cell on every board that may play it; all boards at once, each in its own order.
+    What is ``done`` is left out.
 
     A board that is too slow for ``aim_s`` repeats nothing; after ``deadline_s`` cells are left out,
     with a warning. Raises ``ClusterError`` when a board is lost.
@@ -51,7 +53,11 @@ def measure_compute(
                 rank,
                 engines.hosts[rank].name,
                 engines.fact(rank, "dtype"),
-                shuffled(cells, f"{sweep.seed}/{turn}/{rank}"),
+                [
+                    cell
+                    for cell in shuffled(cells, f"{sweep.seed}/{turn}/{rank}")
+                    if _key(engines.hosts[rank].name, cell, turn) not in done
+                ],
             )
             for rank, cells in enumerate(sweep.cells)
         ]
@@ -71,6 +77,7 @@ def measure_compute(
                 yield Measured(
                     text=f"compute {board.name} {cell.model} batch {cell.batch}, "
                     f"{cell.own} of {cell.known} tokens: {statistics.median(seconds) * 1e3:.1f} ms",
+                    key=_key(board.name, cell, turn),
                     rows=_rows(board, cell, turn, seconds),
                     weight_s=cell.weight_s if board is slowest else 0.0,
                 )
@@ -123,6 +130,10 @@ def _start_next(
         repeats=repeats,
     )
     running[future] = board, cell, repeats
+
+
+def _key(board: str, cell: Cell, turn: int) -> str:
+    return f"compute/{board}/{'/'.join(map(str, cell.key))}/{turn}"
 
 
 def _rows(board: _Board, cell: Cell, turn: int, seconds: Sequence[float]) -> tuple[ComputeRow, ...]:

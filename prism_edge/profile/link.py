@@ -5,7 +5,7 @@ The link is timed with the production transport, framing and all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import product
 
 from prism_edge.profile.engines import Engines
@@ -21,13 +21,18 @@ STAGING_REPEATS = 20
 STAGING_BYTES = tuple(4096 << k for k in range(13))  # to 16 MiB, of a board with an accelerator
 
 
-def measure_staging(engines: Engines, payloads: Sequence[int]) -> Iterator[Measured]:
-    """Every way between device and host memory, one board after another."""
+def measure_staging(
+    engines: Engines, payloads: Sequence[int], done: Collection[str] = ()
+) -> Iterator[Measured]:
+    """Every way between device and host memory that is not ``done``, one board after another."""
     for rank, host in enumerate(engines.hosts):
         faults = engines.paths(rank)
         paths = [path for path, fault in faults.items() if fault is None]
         sizes = payloads if "copy" in paths else STAGING_BYTES
         for size, path, direction in product(sizes, paths, DIRECTIONS):
+            key = f"staging/{host.name}/{path}/{direction}/{size}"
+            if key in done:
+                continue
             reply = engines.ask(
                 rank, "stage", path=path, direction=direction, bytes=size, repeats=STAGING_REPEATS
             )
@@ -42,7 +47,8 @@ def measure_staging(engines: Engines, payloads: Sequence[int]) -> Iterator[Measu
                 )
                 for repeat, seconds in enumerate(reply.fields["seconds"])
             )
-            yield Measured(text=f"staging {host.name} {path} {size} B {direction}", rows=rows)
+            text = f"staging {host.name} {path} {size} B {direction}"
+            yield Measured(text=text, key=key, rows=rows)
         for path, fault in faults.items():
             if fault is not None:
                 yield Measured(
@@ -57,13 +63,19 @@ def measure_staging(engines: Engines, payloads: Sequence[int]) -> Iterator[Measu
             )
 
 
-def measure_link(engines: Engines, sweep: Sweep) -> Iterator[Measured]:
-    """Payloads between the leader and each worker, one pair at a time."""
+def measure_link(engines: Engines, sweep: Sweep, done: Collection[str] = ()) -> Iterator[Measured]:
+    """Payloads between the leader and each worker, one pair at a time; not what is ``done``."""
     src = engines.hosts[0].name
     for rank in range(1, len(engines.hosts)):
         dst = engines.hosts[rank].name
         for operation in LINK_OPS:
+            cell = f"link/{src}/{dst}/{operation}"
             for size in sweep.payloads:
+                key = f"{cell}/{size}"
+                if f"{key}/slow" in done:
+                    break
+                if key in done:
+                    continue
                 trial_s = _probe(engines, rank, operation, size, 2)[1]
                 slow = trial_s > SLOW_S
                 repeats = 2 if slow else sweep.payload_repeats
@@ -82,10 +94,13 @@ def measure_link(engines: Engines, sweep: Sweep) -> Iterator[Measured]:
                     )
                 )
                 text = f"link {src} - {dst} {operation} {size} B"
-                yield Measured(text=text, rows=rows)
-                if slow and size != sweep.payloads[-1]:
+                if not slow or size == sweep.payloads[-1]:
+                    yield Measured(text=text, key=key, rows=rows)
+                else:
                     yield Measured(
                         text=text,
+                        key=f"{key}/slow",
+                        rows=rows,
                         warning=f"{text} takes {trial_s:.1f} s: larger payloads were not measured",
                     )
                     break

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -24,8 +24,10 @@ def measure_requests(
     seed: int,
     deadline_s: float,
     now: Callable[[], float],
+    done: Collection[str] = (),
 ) -> Iterator[Measured]:
     """Whole requests, each once per round in random order; one round more is not counted.
+    What is ``done`` is left out.
 
     What disturbs a machine for seconds disturbs a whole round, so ratios within rounds stay true.
     """
@@ -33,6 +35,9 @@ def measure_requests(
     source = random.Random(f"{seed}/requests")
     for turn in range(-1, rounds):
         for request in source.sample(requests, len(requests)):
+            turns = range(rounds) if turn < 0 else (turn,)  # the first is for those to come
+            if all(_key(request, one) in done for one in turns):
+                continue
             if now() >= deadline_s:
                 yield Measured(
                     text="requests",
@@ -45,6 +50,7 @@ def measure_requests(
                 raise ClusterError(f"{text}: {fallback}")
             yield Measured(
                 text=f"{text}: {latency_s * 1e3:.1f} ms",
+                key=_key(request, turn) if turn >= 0 else "",
                 rows=(_request_row(request, turn, latency_s),) if turn >= 0 else (),
                 weight_s=request.weight_s,
             )
@@ -69,6 +75,10 @@ def inputs(model: LoadedModel, batch: int, tokens: int) -> Mapping[str, Array]:
     if model.shape.fixed_tokens:
         return {name: np.full((batch, *shape[1:]), 127, dtype=np.uint8)}
     return {name: np.zeros((batch, tokens), dtype=np.int64)}
+
+
+def _key(request: Request, turn: int) -> str:
+    return f"request/{request.model}/{request.plan}/{request.batch}/{request.tokens}/{turn}"
 
 
 def _request_row(request: Request, repeat: int, latency_s: float) -> RequestRow:

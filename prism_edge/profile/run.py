@@ -7,7 +7,7 @@ requests last. Every first pass is left out; every other one is a row.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from prism_edge.profile.compute import measure_compute
 from prism_edge.profile.engines import Engines
@@ -23,14 +23,16 @@ def measure_all(
     *,
     aim_s: float,
     deadline_s: float,
+    done: Collection[str] = (),
     now: Callable[[], float] = time.monotonic,
 ) -> Iterator[Measured]:
     """Every row of ``sweep``; repeats are dropped to be done at ``aim_s``, cells at ``deadline_s``.
+    ``done``: keys of what was finished before, which is left out.
 
     What is left out is told by warnings. Raises ``ClusterError`` when a board is lost; what was
     handed on before stays true.
     """
-    yield from measure_staging(engines, sweep.payloads)
+    yield from measure_staging(engines, sweep.payloads, done)
     together = len(engines.hosts) > 1 and engines.distributed
     if len(engines.hosts) > 1 and not together:
         yield Measured(
@@ -38,7 +40,7 @@ def measure_all(
         )
     if together:
         engines.join()
-        yield from measure_link(engines, sweep)
+        yield from measure_link(engines, sweep, done)
         engines.leave()  # a worker in a group waits for requests and takes no other orders
     yield from measure_compute(
         engines,
@@ -46,6 +48,7 @@ def measure_all(
         aim_s=min(aim_s, deadline_s) - sweep.requests_weight_s,
         deadline_s=deadline_s,
         now=now,
+        done=done,
     )
     if together:
         engines.join()
@@ -56,4 +59,5 @@ def measure_all(
         seed=sweep.seed,
         deadline_s=min(aim_s, deadline_s),
         now=now,
+        done=done,
     )

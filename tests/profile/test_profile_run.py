@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
+from collections.abc import Collection
 
 import pytest
 from rehearsal import GPT2, Rehearsal
@@ -26,9 +28,16 @@ def sweep_for(stage: Rehearsal, wish: Wish) -> Sweep:
 
 
 def everything(
-    stage: Rehearsal, sweep: Sweep, *, aim_s: float = FOREVER, deadline_s: float = FOREVER
+    stage: Rehearsal,
+    sweep: Sweep,
+    *,
+    aim_s: float = FOREVER,
+    deadline_s: float = FOREVER,
+    done: Collection[str] = (),
 ) -> list[Measured]:
-    found = measure_all(stage.engines, sweep, aim_s=aim_s, deadline_s=deadline_s, now=stage.clock)
+    found = measure_all(
+        stage.engines, sweep, aim_s=aim_s, deadline_s=deadline_s, done=done, now=stage.clock
+    )
     return list(found)
 
 
@@ -58,6 +67,35 @@ def test_a_sweep_measures_all_it_holds() -> None:
     # the first request of each kind is answered, but is no row
     assert len(stage.orders("run")) == len(sweep.requests) * (sweep.request_rounds + 1)
     assert sum(item.weight_s for item in found) == pytest.approx(sweep.weight_s)
+
+
+def by_key(found: list[Measured]) -> dict[str, int]:
+    """How many rows every finished cell has."""
+    return {item.key: len(item.rows) for item in found if item.key}
+
+
+@pytest.mark.parametrize("bit_per_s", [1e9, 1e6])  # on the slow link payloads are left out
+def test_every_row_is_of_a_finished_cell_and_none_is_finished_twice(bit_per_s: float) -> None:
+    stage = Rehearsal(3)
+    stage.takes_s = lambda kind, fields: fields.get("bytes", 0) * 8 / bit_per_s
+    found = everything(stage, sweep_for(stage, Wish(ls=(10,), batches=(1, 2))))
+    assert all(item.key for item in found if item.rows)
+    keys = [item.key for item in found if item.key]
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize("bit_per_s", [1e9, 1e6])
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_done_is_left_out_and_nothing_else(seed: int, bit_per_s: float) -> None:
+    stage = Rehearsal(2)
+    stage.takes_s = lambda kind, fields: fields.get("bytes", 0) * 8 / bit_per_s
+    sweep = sweep_for(stage, Wish(ls=(10,), batches=(1, 2)))
+    whole = by_key(everything(stage, sweep))
+    order = list(whole)
+    done = set(random.Random(seed).sample(order, len(order) // 2)) | set(order[: len(order) // 3])
+    rest = by_key(everything(stage, sweep, done=done))
+    assert rest == {key: count for key, count in whole.items() if key not in done}
+    assert by_key(everything(stage, sweep, done=set(whole))) == {}
 
 
 def test_workers_take_orders_only_outside_a_group() -> None:
