@@ -107,6 +107,32 @@ def link(
 
 
 @app.command()
+def load(
+    board: Annotated[str, typer.Argument(help="A board, such as edge-2.")],
+    share: Annotated[
+        float | None, typer.Option(help="What other work takes of its core: 0.5 at most.")
+    ] = None,
+    off: Annotated[bool, typer.Option("--off", help="End that work.")] = False,
+    name: Name = "lab",
+) -> None:
+    """Slow a board down by other work on its core.  Example: prism-edge lab load edge-2 --share 0.5
+
+    The work goes on until --off, or until the lab is down.
+    """
+    from prism_edge.cluster import burden
+    from prism_edge.cluster.lab import Lab
+
+    if (share is None) != off:
+        raise SettingsError("lab load: give either --share or --off")
+    share = None if share is None else burden.check_share(share)
+    there = Lab.load(name).host(board)
+    burden.free(there)
+    if share is not None:
+        burden.load(there, share)
+    print(f"{board}: {'all' if share is None else f'{1 - share:.0%}'} of its core is left")
+
+
+@app.command()
 def exec(
     host: Annotated[str, typer.Argument(help="A board, or laptop.")],
     command: Annotated[list[str], typer.Argument(help="After --: the command and its arguments.")],

@@ -72,6 +72,15 @@ def marker(pid: int | str, proc: Path = PROC) -> str | None:
     return None
 
 
+def arguments(pid: int, proc: Path = PROC) -> list[str]:
+    """The command line that the process was started with; empty when not to be seen."""
+    try:
+        words = (proc / str(pid) / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return []
+    return [word.decode(errors="replace") for word in words[:-1]]
+
+
 def boot_id(proc: Path = PROC) -> str:
     """What changes when the machine restarts."""
     return (proc / "sys/kernel/random/boot_id").read_text().strip()

@@ -66,9 +66,27 @@ def test_exec_is_the_command_itself(lab: Run) -> None:
     assert lab("exec", "edge-1", "--", "which", "tegrastats").stdout.endswith("bin/tegrastats\n")
 
 
+def test_a_board_is_loaded_until_it_is_freed(lab: Run) -> None:
+    def counts() -> list[int]:
+        boards = json.loads(lab("status", "--json").stdout)["boards"]
+        return [board["processes"] for board in boards]
+
+    assert lab("up", "--mode", "paced").returncode == 0
+    shown = lab("load", "edge-2", "--share", "0.25")
+    assert (shown.returncode, shown.stdout) == (0, "edge-2: 75% of its core is left\n")
+    assert counts() == [0, 1]
+    assert lab("load", "edge-2", "--share", "0.5").returncode == 0  # instead, not besides
+    assert counts() == [0, 1]
+    assert lab("load", "edge-2", "--off").stdout == "edge-2: all of its core is left\n"
+    assert counts() == [0, 0]
+
+
 @pytest.mark.parametrize(
     ("argv", "code", "says"),
     [
+        (("load", "edge-1"), 2, "give either --share or --off"),
+        (("load", "edge-1", "--share", "0.9"), 2, "share 0.9"),
+        (("load", "edge-1", "--off"), 1, "no lab 'lab'"),
         (("up", "--rate", "fast"), 2, "rate 'fast' is not understood"),
         (("up", "--rate", "1bit"), 2, "out of range"),
         (("up", "--mode", "vm"), 2, "allowed are auto, root, rootless, paced"),
@@ -130,7 +148,7 @@ def test_a_dry_run_shows_the_commands(lab: Run, tmp_path: Path, mode: str) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("verb", ["up", "down", "status", "link", "exec"])
+@pytest.mark.parametrize("verb", ["up", "down", "status", "link", "load", "exec"])
 def test_help_has_an_example(lab: Run, verb: str) -> None:
     shown = lab(verb, "--help")
     assert shown.returncode == 0
