@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from prism_edge.errors import TableError
 from prism_edge.tables.checked import build, hints, parse, unknown
-from prism_edge.tables.rows import HEADER, REMEDY, SCHEMA, TABLES, Profile, Row
+from prism_edge.tables.rows import HEADER, LATER, REMEDY, SCHEMA, TABLES, Profile, Row
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -105,7 +105,7 @@ def _known_columns(found: list[str], known: list[str]) -> list[str]:
         if name not in known:
             raise TableError(unknown("column", name, known))
     for name in known:
-        if found.count(name) != 1:
+        if found.count(name) != 1 and not (name in LATER and name not in found):
             raise TableError(f"column {name!r} is there {found.count(name)} times")
     return found
 

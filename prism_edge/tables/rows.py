@@ -17,6 +17,7 @@ REMEDY = "run `prism-edge profile` to measure again"
 Kind = Literal["lab", "paced", "boards"]
 Power = Literal["sensor", "modelled", "none"]
 LinkOp = Literal["exchange", "oneway"]
+Load = Literal["idle", "loaded"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,13 +55,15 @@ class LinkRow(Checked):
     """One timed transfer through the production transport.
 
     ``exchange``: both ranks send and receive ``bytes`` at once, from launch to both done.
-    ``oneway``: half a ping-pong round trip of ``bytes``.
+    ``oneway``: half a ping-pong round trip of ``bytes``. ``load``: whether the boards computed
+    meanwhile.
     """
 
     src: str
     dst: str
     op: LinkOp
     world: int
+    load: Load = "idle"
     bytes: int
     repeat: int
     latency_s: float
@@ -94,6 +97,7 @@ class AccuracyRow(Checked):
     ci_high: float | None = None
 
 
+LATER = {"load"}  # columns that older tables lack, which then hold their default
 Row = ComputeRow | StagingRow | LinkRow | RequestRow | AccuracyRow
 TABLES: dict[str, type[Row]] = {
     "compute": ComputeRow,
