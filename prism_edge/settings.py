@@ -25,18 +25,28 @@ Power = Literal["sensor", "modelled", "none"]
 Objective = Literal["latency", "energy", "edp"]
 ComputeDtype = Literal["fp32", "fp16", "bf16"]
 DEVICE = re.compile(r"cpu|cuda(:\d+)?")
+# never an option of ssh, and complete after ssh://
+SSH = re.compile(r"(\w[\w.-]*@)?(\w[\w.-]*|\[[0-9A-Fa-f:.]+\])(:(?P<port>\d{1,5}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoardSettings:
     """One board: its name, the address others reach it at, where its power figures come from, what
-    its engine computes on (``cpu``, ``cuda`` or ``cuda:1``) and in which dtype."""
+    its engine computes on (``cpu``, ``cuda`` or ``cuda:1``) and in which dtype.
+
+    ``ssh``: where commands for it go, ``user@host``, ``user@host:port`` or a Host of the user's ssh
+    configuration; ``ssh_config``: another such file. ``python``: the interpreter that has
+    prism-edge there; a deployed one comes first.
+    """
 
     name: str
     address: str
     power: Power = "sensor"
     device: str = "cpu"
     dtype: ComputeDtype = "fp32"
+    ssh: str = ""
+    ssh_config: Path | None = None
+    python: str = "python3"
 
     def __post_init__(self) -> None:
         one_of("boards", "power", self.power, get_args(Power))
@@ -45,6 +55,14 @@ class BoardSettings:
             raise SettingsError("boards: name and address must not be empty")
         if not DEVICE.fullmatch(self.device):
             raise SettingsError(f"boards: device = {self.device!r}, allowed is cpu, cuda or cuda:N")
+        target = SSH.fullmatch(self.ssh)
+        if self.ssh and not (target and 1 <= int(target["port"] or 22) <= 65535):
+            raise SettingsError(
+                f"boards: ssh = {self.ssh!r}, expected user@host, user@host:port or a Host of "
+                f"~/.ssh/config"
+            )
+        if not self.python:
+            raise SettingsError("boards: python = '', expected a path or a name on the PATH there")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,6 +89,9 @@ def test_every_value_of_a_full_file_arrives(tmp_path: Path) -> None:
     name = "b"
     address = "10.0.0.2"
     power = "modelled"
+    ssh = "nvidia@orin-2.local:2222"
+    ssh_config = "keys/config"
+    python = "/opt/py/bin/python3.10"
     [[models]]
     name = "m"
     path = "models/m"
@@ -117,7 +120,14 @@ def test_every_value_of_a_full_file_arrives(tmp_path: Path) -> None:
         profiles=tmp_path / "tables",
         boards=(
             BoardSettings(name="a", address="10.0.0.1", power="none", device="cuda", dtype="bf16"),
-            BoardSettings(name="b", address="10.0.0.2", power="modelled"),
+            BoardSettings(
+                name="b",
+                address="10.0.0.2",
+                power="modelled",
+                ssh="nvidia@orin-2.local:2222",
+                ssh_config=tmp_path / "keys" / "config",
+                python="/opt/py/bin/python3.10",
+            ),
         ),
         models=(ModelSettings(name="m", path=tmp_path / "models" / "m"),),
         serve=ServeSettings(
@@ -212,6 +222,21 @@ REFUSED = {
         SMALLEST + 'dtype = "float16"',
         ("boards", "dtype = 'float16'", "fp32, fp16, bf16"),
     ),
+    "no python": (SMALLEST + 'python = ""', ("boards", "python = ''", "PATH")),
+    **{
+        f"ssh {target!r}": (SMALLEST + f'ssh = "{target}"', ("boards", f"{target!r}", "user@host"))
+        for target in (
+            "-oProxyCommand=x",
+            "a b",
+            "u@",
+            "u@-x",
+            "h:",
+            "h:0",
+            "h:65536",
+            "h/x",
+            "ssh://h",
+        )
+    },
     "objective": (
         SMALLEST + '[policy]\nobjective = "speed"',
         ("policy", "objective = 'speed'", "latency, energy, edp"),
@@ -306,6 +331,13 @@ def test_an_unknown_board_or_model_is_answered_with_the_nearest() -> None:
         settings.model("bit")
     with pytest.raises(SettingsError, match=r"'x' \(known: none\)"):
         dataclasses.replace(settings, models=()).model("x")
+
+
+@pytest.mark.parametrize(
+    "target", ["", "orin", "u@10.0.0.1", "u_1@edge-1.local:2222", "[fe80::1]", "u@[::1]:65535"]
+)
+def test_a_board_is_reached_as_ssh_would(target: str) -> None:
+    assert BoardSettings(name="a", address="x", ssh=target).ssh == target
 
 
 # -- models from the command line --------------------------------------------------------------
