@@ -54,9 +54,8 @@ class StagingRow(Checked):
 class LinkRow(Checked):
     """One timed transfer through the production transport.
 
-    ``exchange``: both ranks send and receive ``bytes`` at once, from launch to both done.
-    ``oneway``: half a ping-pong round trip of ``bytes``. ``load``: whether the boards computed
-    meanwhile.
+    ``exchange``: ``world`` ranks send each other ``bytes`` at once, from launch to all done.
+    ``oneway``: ``bytes`` from ``src`` to ``dst``. ``load``: whether the boards computed meanwhile.
     """
 
     src: str
