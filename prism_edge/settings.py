@@ -103,15 +103,19 @@ class ServeSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicySettings:
-    """What the policy minimises; ``exact`` forbids plans that approximate."""
+    """What the policy minimises; ``exact`` forbids plans that approximate, ``max_accuracy_drop``
+    those that may lose more accuracy than that, or of which nobody knows."""
 
     objective: Objective = "latency"
     exact: bool = False
+    max_accuracy_drop: float | None = None
     hysteresis: float = 0.05
 
     def __post_init__(self) -> None:
         one_of("policy", "objective", self.objective, get_args(Objective))
         at_least("policy", "hysteresis", self.hysteresis, 0)
+        if self.max_accuracy_drop is not None:
+            at_least("policy", "max_accuracy_drop", self.max_accuracy_drop, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,7 @@ def plan(
     from prism_edge import tables
     from prism_edge.cluster.shaping import parse_rate
     from prism_edge.schedule.cost import costs_of
+    from prism_edge.schedule.events import Aim
     from prism_edge.schedule.policy import choose
 
     if objective not in OBJECTIVES:
@@ -57,8 +58,7 @@ def plan(
         tokens=_tokens(costs, tokens),
         boards=_boards(costs, boards),
         link=link,
-        exact_only=exact,
-        objective=objective,  # type: ignore[arg-type]
+        aim=Aim(objective=objective, exact=exact),  # type: ignore[arg-type]
     )
     if as_json:
         print(json.dumps(as_dict(decision, link), indent=2))
@@ -133,14 +133,14 @@ def _show(
         )
     console.print("\n".join(lines), markup=False, soft_wrap=True)
     table = Table(
-        caption="ms; 80 %: eight of ten requests; * the answer approximates",
+        caption="ms; 90 %: nine of ten requests; * the answer approximates",
         caption_justify="left",
         box=None,
         pad_edge=False,
         header_style="bold",
     )
     table.add_column("plan", no_wrap=True)
-    for name in ("total", "80 %", "compute", "exchange", "in", "out", "sent"):
+    for name in ("total", "90 %", "compute", "exchange", "in", "out", "sent"):
         table.add_column(name, justify="right", no_wrap=True)
     known = [item for item in decision.considered if isinstance(item, Prediction)]
     energies = any(item.energy_j is not None for item in known)

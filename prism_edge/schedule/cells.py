@@ -1,7 +1,8 @@
-"""What one board takes to compute: looked up, interpolated inside, refused outside."""
+"""What one board takes to compute: looked up, interpolated inside; outside only when asked for."""
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,12 +11,12 @@ from dataclasses import dataclass
 from prism_edge.layout import ModelShape, block_macs
 from prism_edge.tables import ComputeRow
 
-LOW, HIGH = 0.1, 0.9  # the interval shown: eight of ten repeats
+LOW, HIGH = 0.05, 0.95  # the interval: nine of ten repeats
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Median of raw repeats, with the quantiles that eight of ten lie between."""
+    """Median of raw repeats, with the quantiles that nine of ten lie between."""
 
     low_s: float
     mid_s: float
@@ -34,12 +35,16 @@ class Spread:
             self.high_s + share * (other.high_s - self.high_s),
         )
 
+    def times(self, factor: float) -> Spread:
+        return Spread(factor * self.low_s, factor * self.mid_s, factor * self.high_s)
+
 
 class Cells:
     """One board's times for one model, by own tokens n, known tokens M and batch B."""
 
     def __init__(self, shape: ModelShape, rows: Iterable[ComputeRow]) -> None:
-        self._shape = shape
+        self._shape = self._wanted = shape
+        self.foreign = False  # True: of another model, which says nothing exact about this one
         raw: dict[tuple[int, int], dict[int, list[float]]] = {}
         for row in rows:
             cell = raw.setdefault((row.tokens_own, row.tokens_known), defaultdict(list))
@@ -60,6 +65,8 @@ class Cells:
         The cell itself between its measured batches; else, at a measured batch, between the two
         cells that need next fewer and next more operations.
         """
+        if self.foreign:
+            return None
         exact = _between(self._cells.get((own, known), {}), batch)
         if exact is not None:
             return exact
@@ -75,6 +82,26 @@ class Cells:
             if spread is not None:
                 at_batch[measured] = spread
         return _between(at_batch, batch)
+
+    def scaled(self, own: int, known: int, batch: int) -> Spread | None:
+        """A guess of one pass outside what was measured: the cell that comes nearest in operations,
+        scaled by them. None when nothing was measured."""
+        wanted = batch * self._wanted.blocks * block_macs(self._wanted, own, known)
+        found = [
+            (batch * self._shape.blocks * block_macs(self._shape, *key), spread)
+            for key, batches in self._cells.items()
+            for batch, spread in batches.items()
+        ]
+        if not found:
+            return None
+        work, spread = min(found, key=lambda item: abs(math.log(item[0] / wanted)))
+        return spread.times(wanted / work)
+
+    def of(self, shape: ModelShape) -> Cells:
+        """The same board for a model that was not measured: all its times are ``scaled`` ones."""
+        other = Cells(self._shape, ())
+        other._cells, other._wanted, other.foreign = self._cells, shape, True
+        return other
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:

@@ -1,8 +1,4 @@
-"""What a plan would take, from tables and the link: ``T = max C + exposed exchanges + in + out``.
-
-``docs/policy.md`` derives the terms. What does not depend on the link is computed once per (plan,
-batch, tokens) and kept, so that deciding costs microseconds.
-"""
+"""What plans would take on some boards, from their tables. ``docs/policy.md`` derives the terms."""
 
 from __future__ import annotations
 
@@ -13,15 +9,20 @@ from statistics import median
 from prism_edge.errors import TableError
 from prism_edge.layout import ModelShape, even
 from prism_edge.plan import Plan
+from prism_edge.schedule.accuracy import worst_drops
 from prism_edge.schedule.cells import Cells
+from prism_edge.schedule.fit import GUESSED, Doubt, Truth, fit_doubt, fit_overheads
 from prism_edge.schedule.link import Links, LinkState, fit_links
+from prism_edge.schedule.panel import TERMS, Floats, Overheads, Panel
 from prism_edge.schedule.work import Work, work_of
 from prism_edge.tables import BoardInfo, Profile
+
+MOVED = 0.12  # error of what travels at another rate than the profile's, as a share of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpredictable:
-    """A plan about which the tables say nothing, and why."""
+    """A plan about which the tables say nothing, or that may not be used, and why."""
 
     plan: Plan
     reason: str
@@ -31,9 +32,9 @@ class Unpredictable:
 class Prediction:
     """Seconds of one batch under ``plan``; ``terms`` add up to ``latency_s``.
 
-    ``low_s`` to ``high_s``: eight of ten requests, from the spread of repeats and the error of the
-    link's fit. ``energy_j``: all boards, idle ones too; None when power was not measured.
-    ``work``: the bytes behind the terms.
+    ``low_s`` to ``high_s``: nine of ten requests, by how far off the model was on whole requests.
+    ``energy_j``: all boards, idle ones too; None when power was not measured. ``extrapolated``:
+    some of it lies outside the tables. ``work``: the bytes behind the terms.
     """
 
     plan: Plan
@@ -42,6 +43,7 @@ class Prediction:
     high_s: float
     terms: Mapping[str, float]
     energy_j: float | None
+    extrapolated: bool
     work: Work
 
 
@@ -49,7 +51,8 @@ class Prediction:
 class Costs:
     """One model's tables on boards in the order of their ranks. Made by ``costs_of``.
 
-    ``busy_w``: each board's mean power while it computes, None when not measured.
+    ``busy_w``: each board's mean power while it computes, None when not measured. ``drops``: by
+    plan text, the most accuracy it loses. ``imagined``: boards or a model that were never measured.
     """
 
     model: str
@@ -58,7 +61,10 @@ class Costs:
     cells: tuple[Cells, ...]
     busy_w: tuple[float | None, ...]
     links: Links | None
-    _works: dict[tuple[Plan, int, int], Work | str] = field(default_factory=dict, repr=False)
+    overheads: Overheads = field(default_factory=Overheads)
+    doubt: Doubt = field(default_factory=Doubt)
+    drops: Mapping[str, float] = field(default_factory=dict)
+    imagined: bool = False
 
     @property
     def link(self) -> LinkState | None:
@@ -71,14 +77,18 @@ class Costs:
         for name in boards:
             if name not in order:
                 raise TableError(f"board {name!r} was not profiled (profiled: {', '.join(order)})")
-        ranks = [order.index(name) for name in boards]
-        return replace(
-            self,
-            boards=tuple(self.boards[rank] for rank in ranks),
-            cells=tuple(self.cells[rank] for rank in ranks),
-            busy_w=tuple(self.busy_w[rank] for rank in ranks),
-            _works={},
-        )
+        return self._with([order.index(name) for name in boards])
+
+    def with_boards(self, count: int) -> Costs:
+        """The same tables as if there were that many boards: further ones are like the last."""
+        last = len(self.boards) - 1
+        more = self._with([min(rank, last) for rank in range(count)])
+        return more if count <= last + 1 else replace(more, imagined=True)
+
+    def for_shape(self, model: str, shape: ModelShape) -> Costs:
+        """The same boards for a model that was not measured: times are scaled by operations."""
+        cells = tuple(cells.of(shape) for cells in self.cells)
+        return replace(self, model=model, shape=shape, cells=cells, drops={}, imagined=True)
 
     def segments(self, tokens: int) -> tuple[int, ...]:
         """The l of every prism plan that was measured at this length, by its leader's cell."""
@@ -94,13 +104,65 @@ class Costs:
 
     def work(self, plan: Plan, batch: int, tokens: int) -> Work | str:
         """The link-independent part of a prediction, or why there is none."""
-        key = (plan, batch, tokens)
-        work = self._works.get(key)
-        if work is None:
-            half_duplex = self.links is not None and self.links.half_duplex
-            work = work_of(plan, self.shape, batch, tokens, self.cells, half_duplex)
-            self._works[key] = work
+        half_duplex = self.links is not None and self.links.half_duplex
+        work = work_of(
+            plan, self.shape, batch, tokens, self.cells, half_duplex, guess=self.imagined
+        )
+        if isinstance(work, Work) and plan.p > 1 and self.links is None:
+            return "not profiled: the link"
         return work
+
+    def panel(self, works: Sequence[Work]) -> Panel:
+        """Works side by side, ready for any link."""
+        return Panel(
+            works,
+            blocks=self.shape.blocks,
+            causal=self.shape.causal,
+            overheads=self.overheads,
+            burst_bytes=0.0 if self.links is None else self.links.exchange.burst_bytes,
+        )
+
+    def prediction(
+        self, plan: Plan, work: Work, link: LinkState | None, terms: Floats, energy_j: float | None
+    ) -> Prediction:
+        """One plan's column of a panel, with what is known about its error."""
+        latency_s = float(terms.sum())
+        moving = float(terms[2:].sum()) / latency_s
+        error = self.doubt.of(plan.method)
+        if link is not None and link.source != "table":
+            error = (error**2 + (moving * MOVED) ** 2) ** 0.5
+        if work.extrapolated:
+            error += GUESSED
+        return Prediction(
+            plan=plan,
+            latency_s=latency_s,
+            low_s=latency_s / (1 + error),
+            high_s=latency_s * (1 + error),
+            terms=dict(zip(TERMS, map(float, terms), strict=True)),
+            energy_j=energy_j,
+            extrapolated=work.extrapolated,
+            work=work,
+        )
+
+    def energies(self, latency_s: Floats, busy_s: Floats) -> Floats | None:
+        """Joules of all boards by plan: each idles throughout; those that take part are busy for a
+        while. None when a power was not measured."""
+        idle_w = [board.idle_w for board in self.boards]
+        watts = list(zip(self.busy_w, idle_w, strict=True))[: len(busy_s)]
+        if any(idle is None for idle in idle_w) or any(busy is None for busy, _ in watts):
+            return None
+        joules: Floats = sum(w for w in idle_w if w is not None) * latency_s
+        for seconds, (busy, idle) in zip(busy_s, watts, strict=True):
+            joules = joules + ((busy or 0.0) - (idle or 0.0)) * seconds
+        return joules
+
+    def _with(self, ranks: Sequence[int]) -> Costs:
+        return replace(
+            self,
+            boards=tuple(self.boards[rank] for rank in ranks),
+            cells=tuple(self.cells[rank] for rank in ranks),
+            busy_w=tuple(self.busy_w[rank] for rank in ranks),
+        )
 
 
 def costs_of(profile: Profile, model: str, dtype: str | None = None) -> Costs:
@@ -117,19 +179,24 @@ def costs_of(profile: Profile, model: str, dtype: str | None = None) -> Costs:
     dtypes = sorted({row.dtype for row in rows})
     if (dtype is None and len(dtypes) > 1) or (dtype is not None and dtype not in dtypes):
         raise TableError(f"model {model!r}: name one compute dtype of {', '.join(dtypes)}")
+    rows = [row for row in rows if dtype in (None, row.dtype)]
     by_board = [[row for row in rows if row.board == board.name] for board in profile.boards]
     powers = [
         [row.energy_j / row.latency_s for row in found if row.energy_j is not None]
         for found in by_board
     ]
-    return Costs(
+    bare = Costs(
         model=model,
         shape=entry.shape,
         boards=profile.boards,
         cells=tuple(Cells(entry.shape, found) for found in by_board),
         busy_w=tuple(median(found) if found else None for found in powers),
         links=fit_links(profile.link),
+        drops=worst_drops(profile.accuracy, model),
     )
+    truths = _truths(bare, profile)
+    overheads = fit_overheads(truths)
+    return replace(bare, overheads=overheads, doubt=fit_doubt(truths, overheads))
 
 
 def predict(
@@ -138,81 +205,43 @@ def predict(
     batch: int,
     tokens: int,
     link: LinkState | None,
-    correction: float = 1.0,
+    paces: Sequence[float] | None = None,
 ) -> Prediction | Unpredictable:
-    """What ``plan`` takes over ``link``; ``correction`` multiplies the measured computing."""
+    """What ``plan`` takes over ``link``; ``paces``: by rank, how many times its measured computing
+    a board takes now, 1 when left out."""
     work = costs.work(plan, batch, tokens)
     if isinstance(work, str):
         return Unpredictable(plan=plan, reason=work)
-    slowest = max(work.computes, key=lambda spread: spread.mid_s)
-    compute_s = slowest.mid_s * correction
-    terms = {"compute_s": compute_s}
-    moving_s = error = 0.0
-    if plan.p > 1:
-        if link is None or costs.links is None:
-            return Unpredictable(plan=plan, reason="not profiled: the link")
-        oneway = LinkState(
-            alpha_s=costs.links.oneway.alpha_s,
-            bandwidth_bps=link.bandwidth_bps,
-            source=link.source,
-        )
-        if plan.method == "split":
-            terms |= _split_terms(work, oneway, compute_s, correction)
-        else:
-            terms |= _exchange_terms(work, link, oneway, correction)
-        moving_s = sum(terms.values()) - compute_s
-        error = costs.links.exchange.error
-    latency_s = compute_s + moving_s
-    return Prediction(
-        plan=plan,
-        latency_s=latency_s,
-        low_s=slowest.low_s * correction + moving_s * (1 - min(error, 1.0)),
-        high_s=slowest.high_s * correction + moving_s * (1 + error),
-        terms=terms,
-        energy_j=_energy_j(costs, work, latency_s, correction),
-        work=work,
-    )
+    if link is None and plan.p > 1:
+        return Unpredictable(plan=plan, reason="not profiled: the link")
+    panel, paces = costs.panel([work]), paces or (1.0,) * len(costs.cells)
+    alpha_s = 0.0 if costs.links is None else costs.links.oneway.alpha_s
+    terms = panel.terms(link, alpha_s, paces)
+    joules = costs.energies(terms.sum(axis=0), panel.busy(paces))
+    energy_j = None if joules is None else float(joules[0])
+    return costs.prediction(plan, work, link, terms[:, 0], energy_j)
 
 
-def _exchange_terms(
-    work: Work, link: LinkState, oneway: LinkState, correction: float
-) -> dict[str, float]:
-    exposed_s = 0.0
-    for wave in work.waves:
-        tau_s = link.exchange_s(wave.competing_bytes) - (0.0 if wave.latency else link.alpha_s)
-        exposed_s += wave.count * max(0.0, tau_s - wave.hidden_s * correction)
-    return {
-        "exchange_s": exposed_s,
-        "input_s": sum(oneway.exchange_s(size) for size in work.inputs[1:]),
-        "output_s": sum(oneway.exchange_s(size) for size in work.outputs if size),
-    }
-
-
-def _split_terms(
-    work: Work, oneway: LinkState, compute_s: float, correction: float
-) -> dict[str, float]:
-    """Shares leave one after another while the leader computes; answers are taken in rank order."""
-    sent_s, output_s = 0.0, 0.0
-    done_s = work.computes[0].mid_s * correction
-    for rank in range(1, len(work.inputs)):
-        sent_s += oneway.exchange_s(work.inputs[rank])
-        back_s = oneway.exchange_s(work.outputs[rank])
-        done_s = max(done_s, sent_s + work.computes[rank].mid_s * correction) + back_s
-        output_s += back_s
-    input_s = max(0.0, done_s - compute_s - output_s)
-    return {"input_s": input_s, "output_s": done_s - compute_s - input_s}
-
-
-def _energy_j(costs: Costs, work: Work, latency_s: float, correction: float) -> float | None:
-    """Joules of all boards: each idles throughout; those that take part are busy for a while."""
-    total_j = 0.0
-    for rank, board in enumerate(costs.boards):
-        if board.idle_w is None:
-            return None
-        total_j += board.idle_w * latency_s
-        if rank < len(work.computes):
-            busy_w = costs.busy_w[rank]
-            if busy_w is None:
-                return None
-            total_j += (busy_w - board.idle_w) * work.computes[rank].mid_s * correction
-    return total_j
+def _truths(costs: Costs, profile: Profile) -> list[Truth]:
+    """The profile's whole requests beside what is predicted of them without overheads."""
+    found: list[Truth] = []
+    known: dict[tuple[str, int, int], Prediction | Unpredictable] = {}
+    for row in profile.request:
+        if row.model != costs.model or row.latency_s <= 0:
+            continue
+        key = row.plan, row.batch, row.tokens
+        if key not in known:
+            known[key] = predict(costs, Plan.parse(row.plan), row.batch, row.tokens, costs.link)
+        said = known[key]
+        if isinstance(said, Prediction):
+            found.append(
+                Truth(
+                    method=said.plan.method,
+                    predicted_s=said.latency_s,
+                    measured_s=row.latency_s,
+                    exchanges=said.work.exchanges,
+                    exchanged_bytes=said.work.exchanged_bytes,
+                    cell=list(known).index(key),
+                )
+            )
+    return found

@@ -39,7 +39,8 @@ def _against(
     """What speaks against spreading each request: what it sends, when that alone is too slow."""
     spread = [item for item in considered if isinstance(item, Prediction) and item.plan.exchanges]
     best = min(spread or [runner_up], key=lambda item: item.latency_s)
-    moving = {name: value for name, value in best.terms.items() if name != "compute_s"}
+    names = ("exchange_s", "input_s", "output_s")
+    moving = {name: value for name, value in best.terms.items() if name in names}
     slowest = max(moving, key=lambda name: moving[name], default="")
     if not slowest or moving[slowest] < 0.5 * chosen.latency_s:
         return f"next best {runner_up.plan} {seconds(runner_up.latency_s)}"
@@ -47,9 +48,9 @@ def _against(
     if slowest == "exchange_s":
         what = f"exchanging {work.exchanges} x {size(work.exchange_bytes)}"
     elif slowest == "input_s":
-        what = f"sending {size(sum(work.inputs))} of input"
+        what = f"sending {size(work.input_bytes)} of input"
     else:
-        what = f"returning {size(sum(work.outputs))} of output"
+        what = f"returning {size(work.output_bytes)} of output"
     return f"{what} {over} ({best.plan} {seconds(best.latency_s)})"
 
 

@@ -1,23 +1,67 @@
-"""What live traffic says about the tables: how fast the link is now, how slow the boards are now.
+"""What live traffic says about the tables: a number believed until two observations disagree.
 
-Values with step functions: each observation gives the next observer; time is an argument.
+Values with step functions: each observation gives the next belief; time is an argument.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from statistics import median
 
-from prism_edge.plan import Plan
 from prism_edge.schedule.link import LinkState
 
 KEEP = 5  # observations the estimate is the median of
-DISAGREE = 1.4  # a factor by which noise is rarely off; twice in a row it is a change
-INFORMATIVE = 0.3  # least share of a transfer's time that its bytes, not its message, take
+FADE_S = 30.0  # a belief that is not renewed is believed for about as long
+FADE_MOST_S = 16 * FADE_S
+RETRIED = 0.2  # of its time to fade, after which an observation is a re-try and no routine
 
-PROBE_EVERY_S = 1.5
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Belief:
+    """A positive number as last seen: the median of a few samples.
+
+    ``band``: a factor by which noise is rarely off. The first sample outside is held in ``doubt``;
+    a second one on the same side replaces all before it: noise moves nothing, a step is seen after
+    two samples. ``fade_s``: how long it is believed without being seen again; twice as long each
+    time that a re-try has shown it to be true still.
+    """
+
+    band: float
+    samples: tuple[float, ...] = ()
+    doubt: float | None = None
+    seen_s: float = -math.inf
+    fade_s: float = FADE_S
+
+    def see(self, sample: float, now_s: float) -> Belief:
+        """The belief after a sample."""
+        if not self.samples:
+            return replace(self, samples=(sample,), seen_s=now_s)
+        estimate = median(self.samples)
+        if estimate / self.band <= sample <= estimate * self.band:
+            fade_s = self.fade_s
+            if now_s - self.seen_s > RETRIED * fade_s:
+                fade_s = min(2 * fade_s, FADE_MOST_S)
+            samples = (*self.samples, sample)[-KEEP:]
+            return replace(self, samples=samples, doubt=None, seen_s=now_s, fade_s=fade_s)
+        if self.doubt is None or (self.doubt > estimate) != (sample > estimate):
+            return replace(self, doubt=sample, seen_s=now_s)
+        samples = (self.doubt, sample)
+        return replace(self, samples=samples, doubt=None, seen_s=now_s, fade_s=FADE_S)
+
+    def factor(self, now_s: float, least: int = 1) -> float:
+        """The estimate as a multiplier that fades to 1; 1 with fewer than ``least`` samples."""
+        if len(self.samples) < least:
+            return 1.0
+        age_s = max(0.0, now_s - self.seen_s)
+        return 1 + (median(self.samples) - 1) * math.exp(-age_s / self.fade_s)
+
+
+DISAGREE = 1.4  # bandwidths: a factor by which noise is rarely off
+INFORMATIVE = 0.3  # least share of a probe's time that its bytes, not its message, take
+
+PROBE_EVERY_S = 1.5  # of idleness
+PROBE_BUSY_S = 15.0  # without idleness: nothing has told about the link for so long
 CONFIRM_AFTER_S = 0.2  # a single disagreement is checked at once
 PROBE_S = 0.020
 PROBE_BYTES = (32 * 1024, 512 * 1024)
@@ -25,90 +69,49 @@ PROBE_BYTES = (32 * 1024, 512 * 1024)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkObserver:
-    """The link as last seen. Starts as ``base`` (the table's); ``samples`` are bits per second.
+    """The link as last seen. Starts as ``base`` (the table's).
 
     ``ways``: 2 when both directions of an exchange share the medium (half duplex).
     """
 
     base: LinkState
     ways: int = 1
-    samples: tuple[float, ...] = ()
-    doubt: float | None = None
-    seen_s: float = -math.inf
+    belief: Belief = Belief(band=DISAGREE)
 
     @property
     def link(self) -> LinkState:
         """The link now: as profiled until something else was observed."""
-        if not self.samples:
+        if not self.belief.samples:
             return self.base
-        return replace(self.base, bandwidth_bps=median(self.samples), source="observed")
+        return replace(self.base, bandwidth_bps=median(self.belief.samples), source="observed")
 
-    def observe(
-        self, *, payload_bytes: int, seconds: float, exact: bool, now_s: float
-    ) -> LinkObserver:
-        """The observer after an exchange of ``payload_bytes`` each way took ``seconds``.
-
-        Not ``exact``: at most that long, because it was over before anybody looked. Of the
-        exchanges of one request give the fastest: a late peer looks like a slow link.
-
-        A transfer that is not exact, or so small that its message outweighs its bytes, only says
-        how fast the link is at least. The first observation that disagrees by more than 40 % is
-        held in doubt; a second one in the same direction replaces all before it.
-        """
-        if payload_bytes <= 0 or seconds <= 0:
+    def observe(self, bandwidth_bps: float, *, exact: bool, now_s: float) -> LinkObserver:
+        """The observer after the link showed a bandwidth; not ``exact``: at least that one."""
+        if not (math.isfinite(bandwidth_bps) and bandwidth_bps > 0):
             return self
-        estimate = self.link.bandwidth_bps
-        moving_s = seconds - self.base.alpha_s
-        if exact and moving_s >= INFORMATIVE * seconds:
-            sample = 8 * self.ways * payload_bytes / moving_s
-        else:
-            sample = 8 * self.ways * payload_bytes / seconds
-            if sample <= DISAGREE * estimate:
-                return self  # a lower bound that the estimate already meets
-        if estimate / DISAGREE <= sample <= estimate * DISAGREE:
-            samples = (*self.samples, sample)[-KEEP:]
-            return replace(self, samples=samples, doubt=None, seen_s=now_s)
-        if self.doubt is None or (self.doubt > estimate) != (sample > estimate):
-            return replace(self, doubt=sample, seen_s=now_s)
-        return replace(self, samples=(self.doubt, sample), doubt=None, seen_s=now_s)
+        if not exact and bandwidth_bps <= DISAGREE * self.link.bandwidth_bps:
+            return self  # a lower bound that the estimate already meets
+        before = self.belief
+        if not before.samples:  # the table is what a first sample may disagree with
+            before = replace(before, samples=(self.base.bandwidth_bps,))
+        return replace(self, belief=before.see(bandwidth_bps, now_s))
 
-    def probe_due(self, now_s: float, idle: bool) -> int | None:
-        """Bytes to exchange now to learn the link, or None: busy, or seen lately.
+    def probed(self, payload_bytes: int, seconds: float, now_s: float) -> LinkObserver:
+        """The observer after a mutual exchange of ``payload_bytes`` each way, nothing else going
+        on. One so small that its message outweighs its bytes only gives a lower bound."""
+        moving = 8 * max(1.0, self.ways * payload_bytes - self.base.burst_bytes)
+        moving_s = seconds - self.base.alpha_s
+        exact = moving_s >= INFORMATIVE * seconds
+        return self.observe(moving / (moving_s if exact else seconds), exact=exact, now_s=now_s)
+
+    def probe_due(self, now_s: float, *, idle: bool) -> int | None:
+        """Bytes to exchange now to learn the link, or None: seen lately enough.
 
         About 20 ms of the link as it is believed to be: hardly in the way of a request.
         """
-        wait_s = PROBE_EVERY_S if self.doubt is None else CONFIRM_AFTER_S
-        if not idle or now_s - self.seen_s < wait_s:
+        wait_s = PROBE_EVERY_S if self.belief.doubt is None else CONFIRM_AFTER_S
+        if now_s - self.belief.seen_s < (wait_s if idle else PROBE_BUSY_S):
             return None
         low, high = PROBE_BYTES
         wanted = self.link.bandwidth_bps / 8 / self.ways * PROBE_S
         return int(min(max(wanted, low), high))
-
-
-SMOOTHING = 0.3
-BOUNDS = (0.5, 3.0)
-FORGET_S = 120.0  # a plan that is not run any more is not blamed for long
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComputeCorrection:
-    """How many times the measured computing a (plan, batch) takes now; 1 where nothing was seen."""
-
-    ratios: Mapping[tuple[Plan, int], tuple[float, float]] = field(default_factory=dict)
-
-    def observe(
-        self, plan: Plan, batch: int, *, observed_s: float, predicted_s: float, now_s: float
-    ) -> ComputeCorrection:
-        """The correction after computing took ``observed_s`` where ``predicted_s`` was measured."""
-        if observed_s <= 0 or predicted_s <= 0:
-            return self
-        before = self.factor(plan, batch, now_s)
-        low, high = BOUNDS
-        ratio = min(max(observed_s / predicted_s, low), high)
-        after = before + SMOOTHING * (ratio - before)
-        return replace(self, ratios={**self.ratios, (plan, batch): (after, now_s)})
-
-    def factor(self, plan: Plan, batch: int, now_s: float) -> float:
-        """The multiplier for ``predict``, between 0.5 and 3; it fades when it is not renewed."""
-        ratio, seen_s = self.ratios.get((plan, batch), (1.0, now_s))
-        return 1 + (ratio - 1) * math.exp(-max(0.0, now_s - seen_s) / FORGET_S)

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal
+from functools import cached_property
+
+import numpy as np
 
 from prism_edge.errors import PlanError
-from prism_edge.layout import ModelShape, check_fits
+from prism_edge.layout import ModelShape, check_fits, even, shared
 from prism_edge.plan import LOCAL, Plan, WireDtype
-from prism_edge.schedule.cost import Costs, Prediction, Unpredictable, predict
+from prism_edge.schedule.accuracy import too_inaccurate
+from prism_edge.schedule.cost import Costs, Prediction, Unpredictable
+from prism_edge.schedule.events import Aim
 from prism_edge.schedule.explain import explain
 from prism_edge.schedule.link import LinkState
-
-Objective = Literal["latency", "energy", "edp"]
+from prism_edge.schedule.panel import Floats, Panel
+from prism_edge.schedule.work import Work
 
 USUAL_SEGMENTS = (1, 2, 5, 10, 20)
 WIRE_DTYPES: tuple[WireDtype, ...] = ("fp32", "fp16")
-HYSTERESIS = 0.05
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """The plan taken, why in one sentence, and everything it was compared with.
-
-    ``margin``: how much longer the runner-up would take, as a share; negative when the plan was
-    kept although another was slightly better.
-    """
-
-    plan: Plan
-    why: str
-    predicted: Prediction | None
-    considered: tuple[Prediction | Unpredictable, ...] = ()
-    runner_up: Prediction | None = None
-    margin: float | None = None
+UNEVEN = ((2, 1), (3, 1), (1, 2), (1, 3))  # shares of two boards of which one is slower
 
 
 def candidates(
@@ -44,27 +31,229 @@ def candidates(
     boards: int,
     segments: Sequence[int] = USUAL_SEGMENTS,
 ) -> list[Plan]:
-    """Every plan worth comparing that fits: local, split, prism with ``segments``, voltage."""
-    return list(_candidates(shape, batch, tokens, boards, tuple(segments)))
-
-
-@lru_cache(maxsize=1024)
-def _candidates(
-    shape: ModelShape, batch: int, tokens: int, boards: int, segments: tuple[int, ...]
-) -> tuple[Plan, ...]:
+    """Every plan worth comparing that fits: local, split, prism with ``segments``, voltage; for
+    batches that do not divide, part split and part prism; on two boards also uneven splits."""
     wanted = [LOCAL]
     ranks = range(2, min(boards, 8) + 1)
     wanted += [Plan(method="split", p=p) for p in ranks if p <= batch]
+    if boards == 2:
+        known = {even(batch, 2)}
+        for share in UNEVEN:
+            divided = shared(batch, share)
+            if min(divided) > 0 and divided not in known:
+                known.add(divided)
+                wanted.append(Plan(method="split", p=2, share=share))
     for p in ranks:
         for l in segments:  # noqa: E741
-            wanted += [Plan(method="prism", p=p, l=l, dtype=dtype) for dtype in WIRE_DTYPES]
+            for dtype in WIRE_DTYPES:
+                wanted.append(Plan(method="prism", p=p, l=l, dtype=dtype))
+                if batch > p and batch % p:
+                    wanted.append(Plan(method="split+prism", p=p, l=l, dtype=dtype))
         wanted += [Plan(method="voltage", p=p, dtype=dtype) for dtype in WIRE_DTYPES]
-    return tuple(plan for plan in wanted if _fits(plan, shape, batch, tokens, boards))
+    return [plan for plan in wanted if _fits(plan, shape, batch, tokens, boards)]
+
+
+@dataclass(frozen=True, slots=True)
+class Dish:
+    """Everything about one (batch, tokens) that no link changes: plans, their works, and who is
+    out for which reason. The first plan is local, unless it is out."""
+
+    plans: tuple[Plan, ...]
+    works: tuple[Work, ...]
+    panel: Panel
+    out: tuple[Unpredictable, ...]
+    index: Mapping[Plan, int]
+
+
+class Menu:
+    """What may be chosen on some boards, by batch and tokens; each is laid out once.
+
+    ``plans``: only these besides local; None: ``candidates``. Plans that ``aim`` forbids are out.
+    """
+
+    def __init__(self, costs: Costs, aim: Aim, plans: Sequence[Plan] | None = None) -> None:
+        self.costs = costs
+        self.aim = aim
+        self._plans = None if plans is None else tuple(plans)
+        self._dishes: dict[tuple[int, int], Dish] = {}
+
+    def dish(self, batch: int, tokens: int) -> Dish:
+        """The plans for a batch of that many samples of that many tokens."""
+        found = self._dishes.get((batch, tokens))
+        if found is None:
+            found = self._dishes[batch, tokens] = self._laid_out(batch, tokens)
+        return found
+
+    def _laid_out(self, batch: int, tokens: int) -> Dish:
+        costs, boards = self.costs, len(self.costs.boards)
+        wanted: Iterable[Plan]
+        if self._plans is None:
+            segments = costs.segments(tokens) or USUAL_SEGMENTS
+            wanted = candidates(costs.shape, batch, tokens, boards, segments)
+        else:
+            wanted = (LOCAL, *(plan for plan in self._plans if plan != LOCAL))
+        plans, works, out = [], [], []
+        for plan in wanted:
+            if plan.p > boards or (self.aim.exact and not plan.exact):
+                continue
+            limit = self.aim.max_accuracy_drop
+            reason: Work | str | None = too_inaccurate(plan, dict(costs.drops), limit)
+            work = reason or costs.work(plan, batch, tokens)
+            if isinstance(work, str):
+                out.append(Unpredictable(plan=plan, reason=work))
+            else:
+                plans.append(plan)
+                works.append(work)
+        pairs = sorted(zip(plans, works, strict=True), key=lambda pair: _preference(*pair))
+        return Dish(
+            plans=tuple(plan for plan, _ in pairs),
+            works=tuple(work for _, work in pairs),
+            panel=costs.panel([work for _, work in pairs]),
+            out=tuple(out),
+            index={plan: k for k, (plan, _) in enumerate(pairs)},
+        )
+
+
+class Decision:
+    """The plan taken; why, in one sentence, and everything it was compared with, when asked for.
+
+    ``margin``: how much longer the runner-up would take, as a share; negative when the plan was
+    kept although another was slightly better. What explains it is worked out when it is read: a
+    request need not wait for it.
+    """
+
+    def __init__(
+        self,
+        menu: Menu,
+        dish: Dish,
+        link: LinkState | None,
+        terms: Floats,
+        energies: Floats | None,
+        ranking: Sequence[int],
+        chosen: int,
+        values: Floats,
+        notes: tuple[str, ...],
+    ) -> None:
+        self.plan = dish.plans[chosen]
+        self.link = link
+        self._menu, self._dish = menu, dish
+        self._terms, self._energies = terms, energies
+        self._ranking, self._chosen, self._values, self._notes = ranking, chosen, values, notes
+
+    @cached_property
+    def predicted(self) -> Prediction | None:
+        return self._prediction(self._chosen)
+
+    @cached_property
+    def runner_up(self) -> Prediction | None:
+        rest = [k for k in self._ranking if k != self._chosen]
+        return self._prediction(rest[0]) if rest else None
+
+    @cached_property
+    def margin(self) -> float | None:
+        rest = [k for k in self._ranking if k != self._chosen]
+        return float(self._values[rest[0]] / self._values[self._chosen]) - 1 if rest else None
+
+    @cached_property
+    def considered(self) -> tuple[Prediction | Unpredictable, ...]:
+        """Local first; plans that could not be predicted, or may not be used, last."""
+        known = [self._prediction(k) for k in range(len(self._dish.plans))]
+        return (*known, *self._dish.out)
+
+    @cached_property
+    def why(self) -> str:
+        chosen = self._prediction(self._chosen)
+        text = explain(chosen, self.considered, self.link, self.runner_up)
+        best = self._ranking[0]
+        if best != self._chosen:
+            less = 1 - self._values[best] / self._values[self._chosen]
+            text += f"; kept, because {self._dish.plans[best]} would take only {100 * less:.0f} % "
+            text += "less"
+        aim = self._menu.aim
+        if aim.objective != "latency" and self._energies is not None:
+            text += f"; least {aim.objective}, {chosen.energy_j:.3g} J"
+        return "; ".join((text, *self._notes))
+
+    def _prediction(self, k: int) -> Prediction:
+        energy_j = None if self._energies is None else float(self._energies[k])
+        return self._menu.costs.prediction(
+            self._dish.plans[k], self._dish.works[k], self.link, self._terms[:, k], energy_j
+        )
+
+
+class Fixed(Decision):
+    """A decision that needed no comparing: local, because there is nothing to decide by."""
+
+    def __init__(self, reason: str, considered: tuple[Unpredictable, ...] = ()) -> None:
+        self.plan = LOCAL
+        self.link = None
+        self.predicted = self.runner_up = self.margin = None
+        self.considered = considered
+        self.why = f"local: {reason}"
 
 
 def without_tables(reason: str) -> Decision:
     """Local, because there is nothing to decide by."""
-    return Decision(plan=LOCAL, why=f"local: {reason}", predicted=None)
+    return Fixed(reason)
+
+
+def decide(
+    menu: Menu,
+    *,
+    batch: int,
+    tokens: int,
+    link: LinkState | None = None,
+    previous: Plan | None = None,
+    left_s: float | None = None,
+    paces: Sequence[float] | None = None,
+    biases: Mapping[Plan, float] | None = None,
+) -> Decision:
+    """The candidate with the least of what is aimed at; ``previous`` unless that is clearly beaten.
+
+    ``link``: as it is now, left out as it was measured. ``left_s``: plans of which more than one in
+    twenty requests would be later are taken only when all would. ``paces``: by rank, how many times
+    its measured computing a board takes now. ``biases``: how many times its prediction a plan takes
+    now. Nothing is guessed: what was not profiled is not chosen, and without ``local`` there is
+    nothing to compare with.
+    """
+    costs, aim = menu.costs, menu.aim
+    link = costs.link if link is None else link
+    dish = menu.dish(batch, tokens)
+    if not dish.plans or dish.plans[0] != LOCAL:
+        reason = next((item.reason for item in dish.out if item.plan == LOCAL), "not profiled")
+        return Fixed(f"{reason}; run `prism-edge profile` to measure it", dish.out)
+    alpha_s = 0.0 if costs.links is None else costs.links.oneway.alpha_s
+    paces = paces or (1.0,) * len(costs.cells)
+    terms = dish.panel.terms(link, alpha_s, paces)
+    for plan, bias in (biases or {}).items():
+        if plan in dish.index:
+            terms[:, dish.index[plan]] *= bias
+    values = latency_s = terms.sum(axis=0)
+    notes: tuple[str, ...] = ()
+    energies = None
+    if aim.objective != "latency" or costs.busy_w[0] is not None:
+        energies = costs.energies(latency_s, dish.panel.busy(paces))
+    if aim.objective != "latency":
+        if energies is None:
+            notes += ("by latency, because energy was not measured",)
+        else:
+            values = energies * latency_s if aim.objective == "edp" else energies
+    ranking = list(np.argsort(values, kind="stable"))
+    if left_s is not None:
+        late = [latency_s[k] * (1 + costs.doubt.of(dish.plans[k].method)) > left_s for k in ranking]
+        if all(late):
+            notes += (f"no plan is sure to take less than the {left_s:.3g} s that are left",)
+            ranking = list(np.argsort(latency_s, kind="stable"))
+        else:
+            ranking = [k for k, is_late in zip(ranking, late, strict=True) if not is_late]
+    chosen = best = int(ranking[0])
+    if previous is not None and previous != dish.plans[best]:
+        kept = next((k for k in ranking if dish.plans[k] == previous), None)
+        if kept is not None and values[best] >= values[kept] * (1 - aim.hysteresis):
+            chosen = int(kept)
+    if aim.exact:
+        notes += ("exact plans only",)
+    return Decision(menu, dish, link, terms, energies, ranking, chosen, values, notes)
 
 
 def choose(
@@ -72,64 +261,17 @@ def choose(
     *,
     batch: int,
     tokens: int,
-    boards: int,
+    boards: int | None = None,
     link: LinkState | None = None,
     previous: Plan | None = None,
-    exact_only: bool = False,
-    objective: Objective = "latency",
-    hysteresis: float = HYSTERESIS,
+    aim: Aim | None = None,
     plans: Sequence[Plan] | None = None,
-    correction: Callable[[Plan, int], float] | None = None,
+    left_s: float | None = None,
 ) -> Decision:
-    """The candidate with the least ``objective``; ``previous`` unless that is clearly beaten.
-
-    ``boards``: how many are in service. ``link``: as it is now, left out as it was measured.
-    ``exact_only``: no plan that approximates. ``plans``: only these besides local. ``correction``:
-    how many times the measured computing a (plan, batch) takes now. Nothing is guessed: what was
-    not profiled is not a candidate, and without ``local`` there is nothing to compare with.
-    """
-    link = costs.link if link is None else link
-    if plans is None:
-        segments = costs.segments(tokens) or USUAL_SEGMENTS
-        plans = _candidates(costs.shape, batch, tokens, boards, segments)
-    considered = tuple(
-        predict(costs, plan, batch, tokens, link, correction(plan, batch) if correction else 1.0)
-        for plan in (LOCAL, *(plan for plan in plans if plan != LOCAL))
-        if plan.p <= boards and (plan.exact or not exact_only)
-    )
-    if isinstance(considered[0], Unpredictable):
-        reason = f"local: {considered[0].reason}; run `prism-edge profile` to measure it"
-        return Decision(plan=LOCAL, why=reason, predicted=None, considered=considered)
-    ranking = [found for found in considered if isinstance(found, Prediction)]
-    measured = all(found.energy_j is not None for found in ranking)
-    effective: Objective = objective if measured else "latency"
-    ranking.sort(key=lambda found: (_value(found, effective), *_preference(found)))
-    best = chosen = ranking[0]
-    kept = next((found for found in ranking if found.plan == previous), None)
-    if kept is not None and _value(best, effective) >= _value(kept, effective) * (1 - hysteresis):
-        chosen = kept
-    runner_up = next((found for found in ranking if found is not chosen), None)
-    margin = None
-    if runner_up is not None:
-        margin = _value(runner_up, effective) / _value(chosen, effective) - 1
-    why = explain(chosen, considered, link, runner_up)
-    if _value(best, effective) < _value(chosen, effective):
-        less = 1 - _value(best, effective) / _value(chosen, effective)
-        why += f"; kept, because {best.plan} would take only {100 * less:.0f} % less"
-    if effective != "latency" and chosen.energy_j is not None:
-        why += f"; least {effective}, {chosen.energy_j:.3g} J"
-    if effective != objective:
-        why += "; by latency, because energy was not measured"
-    if exact_only:
-        why += "; exact plans only"
-    return Decision(
-        plan=chosen.plan,
-        why=why,
-        predicted=chosen,
-        considered=considered,
-        runner_up=runner_up,
-        margin=margin,
-    )
+    """``decide`` once, on the first ``boards`` boards; None: all of them."""
+    names = [board.name for board in costs.boards]
+    menu = Menu(costs if boards is None else costs.ranked(names[:boards]), aim or Aim(), plans)
+    return decide(menu, batch=batch, tokens=tokens, link=link, previous=previous, left_s=left_s)
 
 
 def _fits(plan: Plan, shape: ModelShape, batch: int, tokens: int, boards: int) -> bool:
@@ -140,13 +282,7 @@ def _fits(plan: Plan, shape: ModelShape, batch: int, tokens: int, boards: int) -
     return True
 
 
-def _value(found: Prediction, objective: Objective) -> float:
-    if objective == "latency" or found.energy_j is None:
-        return found.latency_s
-    return found.energy_j * (found.latency_s if objective == "edp" else 1.0)
-
-
-def _preference(found: Prediction) -> tuple[int, int, str]:
+def _preference(plan: Plan, work: Work) -> tuple[int, int, str]:
     """Among equals: local, then split, then the fewest bytes."""
     methods = {"local": 0, "split": 1}
-    return methods.get(found.plan.method, 2), found.work.wire_bytes, str(found.plan)
+    return methods.get(plan.method, 2), work.wire_bytes, str(plan)

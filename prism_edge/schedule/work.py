@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from prism_edge.errors import PlanError
 from prism_edge.layout import Layout, ModelShape, batch_shares, check_fits, token_layout
@@ -14,38 +15,91 @@ from prism_edge.traffic import input_bytes, output_bytes, wire_bytes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wave:
-    """``count`` exchanges alike: the bytes that compete, and the compute that hides them.
+    """``count`` exchanges alike, and the bytes that compete for the medium in each.
 
     ``latency``: False when only the bytes cost, because the message before is still under way.
     """
 
     count: int
     competing_bytes: int
-    hidden_s: float
     latency: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """Everything about a plan that does not depend on the link.
+class Part:
+    """A part of the batch under one method. By rank: ``computes``; ``free``, the share of a block
+    that needs no message and is computed while one travels; bytes of ``inputs`` and ``outputs``."""
 
-    By rank: ``computes``, and the bytes of ``inputs`` and ``outputs``. ``exchanges`` of
-    ``exchange_bytes`` (the largest) happen in ``waves``; ``wire_bytes``: all that is sent.
-    """
-
+    split: bool
     computes: tuple[Spread, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    waves: tuple[Wave, ...]
+    free: tuple[float, ...] = ()
+    waves: tuple[Wave, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """Everything about a plan that does not depend on the link. Its ``parts`` follow each other.
+
+    ``wire_bytes``: all that is sent. ``extrapolated``: some computing was not measured but guessed.
+    """
+
+    parts: tuple[Part, ...]
     wire_bytes: int
+    extrapolated: bool = False
 
-    @property
+    @cached_property
+    def computes(self) -> tuple[Spread, ...]:
+        """By rank, over all parts."""
+        ranks = max(len(part.computes) for part in self.parts)
+        return tuple(
+            Spread(*(sum(getattr(s, name) for s in spreads) for name in Spread.__slots__))
+            for spreads in (
+                [part.computes[rank] for part in self.parts if rank < len(part.computes)]
+                for rank in range(ranks)
+            )
+        )
+
+    @cached_property
+    def input_bytes(self) -> int:
+        return sum(sum(part.inputs) for part in self.parts)
+
+    @cached_property
+    def output_bytes(self) -> int:
+        return sum(sum(part.outputs) for part in self.parts)
+
+    @cached_property
     def exchanges(self) -> int:
-        return sum(wave.count for wave in self.waves)
+        return sum(wave.count for part in self.parts for wave in part.waves)
 
-    @property
+    @cached_property
     def exchange_bytes(self) -> int:
-        return max((wave.competing_bytes for wave in self.waves), default=0)
+        """Of the largest exchange."""
+        waves = (wave for part in self.parts for wave in part.waves)
+        return max((wave.competing_bytes for wave in waves), default=0)
+
+    @cached_property
+    def exchanged_bytes(self) -> int:
+        """Of all exchanges together."""
+        waves = (wave for part in self.parts for wave in part.waves)
+        return sum(wave.count * wave.competing_bytes for wave in waves)
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Looks times up; ``guess``: also outside what was measured. ``guessed``: it had to."""
+
+    cells: Sequence[Cells]
+    guess: bool
+    guessed: bool = field(default=False)
+
+    def time(self, rank: int, own: int, known: int, batch: int) -> Spread | None:
+        spread = self.cells[rank].time(own, known, batch)
+        if spread is None and self.guess:
+            spread = self.cells[rank].scaled(own, known, batch)
+            self.guessed = True
+        return spread
 
 
 def work_of(
@@ -55,73 +109,80 @@ def work_of(
     tokens: int,
     cells: Sequence[Cells],
     half_duplex: bool,
+    *,
+    guess: bool = False,
 ) -> Work | str:
-    """The work of ``plan``, or why the tables say nothing about it. ``cells``: by rank."""
+    """The work of ``plan``, or why the tables say nothing about it. ``cells``: by rank; ``guess``:
+    times outside the tables are scaled by operations."""
     try:
         check_fits(plan, shape, batch, tokens, len(cells))
     except PlanError as error:
         return str(error)
-    if len(plan.parts(batch)) > 1:
-        return "a batch partly split and partly exchanged is not predicted"
     if plan.method == "astra":
         return "not profiled: the search for codes"
     if isinstance(plan.l, tuple):
         return "segments that differ from block to block are not predicted"
-    plan = plan.parts(batch)[0][0]
-    layout = token_layout(plan, shape, tokens)
-    computes = []
-    for rank in range(plan.p):
-        own, known = (layout.own[rank], layout.known(rank)) if plan.exchanges else (tokens, tokens)
-        share = batch if plan.method != "split" else batch_shares(plan, batch)[rank]
-        if share == 0:
-            return f"rank {rank} would have no sample of a batch of {batch}"
-        spread = cells[rank].time(own, known, share)
-        if spread is None:
-            return f"not profiled: n={own}, M={known}, batch {share} on rank {rank}"
-        computes.append(spread)
+    clock = _Clock(cells, guess)
+    parts = []
+    for method, count in plan.parts(batch):
+        part = _part(method, shape, count, tokens, clock, half_duplex)
+        if isinstance(part, str):
+            return part
+        parts.append(part)
     return Work(
-        computes=tuple(computes),
-        inputs=tuple(input_bytes(layout, rank, batch) for rank in range(plan.p)),
-        outputs=tuple(output_bytes(layout, rank, batch) for rank in range(plan.p)),
-        waves=_waves(layout, batch, computes, half_duplex) if plan.exchanges else (),
+        parts=tuple(parts),
         wire_bytes=wire_bytes(plan, shape, batch, tokens),
+        extrapolated=clock.guessed,
     )
 
 
-def _waves(
-    layout: Layout, batch: int, computes: Sequence[Spread], half_duplex: bool
-) -> tuple[Wave, ...]:
+def _part(
+    plan: Plan, shape: ModelShape, batch: int, tokens: int, clock: _Clock, half_duplex: bool
+) -> Part | str:
+    layout = token_layout(plan, shape, tokens)
+    shares = batch_shares(plan, batch) if plan.method == "split" else (batch,) * plan.p
+    computes = []
+    for rank, share in enumerate(shares):
+        own, known = (layout.own[rank], layout.known(rank)) if plan.exchanges else (tokens, tokens)
+        if share == 0:
+            return f"rank {rank} would have no sample of a batch of {batch}"
+        spread = clock.time(rank, own, known, share)
+        if spread is None:
+            return f"not profiled: n={own}, M={known}, batch {share} on rank {rank}"
+        computes.append(spread)
+    return Part(
+        split=plan.method == "split",
+        computes=tuple(computes),
+        inputs=tuple(input_bytes(layout, rank, batch) for rank in range(plan.p)),
+        outputs=tuple(output_bytes(layout, rank, batch) for rank in range(plan.p)),
+        free=tuple(_free(layout, rank, batch) for rank in range(plan.p)) if plan.exchanges else (),
+        waves=_waves(layout, batch, half_duplex) if plan.exchanges else (),
+    )
+
+
+def _waves(layout: Layout, batch: int, half_duplex: bool) -> tuple[Wave, ...]:
     """The exchanges of one request, equal ones together.
 
-    Mutual: every exchange waits, less what is computed meanwhile without it. Causal:
-    knowledge flows one way and nobody waits for a reply, so later ranks fall behind once, by the
-    first message of each rank before them; after that a message only waits for the bytes of the one
-    before, which travel while a whole block is computed.
+    Mutual: every exchange waits. Causal: knowledge flows one way and nobody waits for a reply, so
+    later ranks fall behind once, by the first message of each rank before them; after that a
+    message only waits for the bytes of the one before, which travel while a block is computed.
     """
-    blocks = layout.shape.blocks
-    kinds: dict[tuple[int, float], int] = {}
-    for block in range(1, blocks):
+    kinds: dict[int, int] = {}
+    for block in range(1, layout.shape.blocks):
         messages = layout.messages(block)
-        receivers = sorted({target for _, target in messages})
-        if receivers:
-            hidden_s = min(_hidden_s(layout, rank, batch, computes[rank]) for rank in receivers)
+        if messages:
             sizes = {pair: layout.payload_bytes(n, batch) for pair, n in messages.items()}
-            key = (_competing(sizes, half_duplex), hidden_s)
-            kinds[key] = kinds.get(key, 0) + 1
+            size = _competing(sizes, half_duplex)
+            kinds[size] = kinds.get(size, 0) + 1
     if not layout.shape.causal:
-        return tuple(
-            Wave(count=count, competing_bytes=size, hidden_s=hidden_s)
-            for (size, hidden_s), count in kinds.items()
-        )
-    block_s = max(spread.mid_s for spread in computes) / blocks
+        return tuple(Wave(count=count, competing_bytes=size) for size, count in kinds.items())
     waves: list[Wave] = []
-    for (size, hidden_s), count in kinds.items():
+    for size, count in kinds.items():
         first = 0 if waves else 1
         if first:
-            waves.append(Wave(count=layout.ranks - 1, competing_bytes=size, hidden_s=hidden_s))
+            waves.append(Wave(count=layout.ranks - 1, competing_bytes=size))
         if count > first:
-            later = Wave(count=count - first, competing_bytes=size, hidden_s=block_s, latency=False)
-            waves.append(later)
+            waves.append(Wave(count=count - first, competing_bytes=size, latency=False))
     return tuple(waves)
 
 
@@ -135,11 +196,11 @@ def _competing(messages: dict[tuple[int, int], int], half_duplex: bool) -> int:
     return max(*sent, *received)
 
 
-def _hidden_s(layout: Layout, rank: int, batch: int, compute: Spread) -> float:
-    """Seconds per block that need no message: the own queries, keys and values; and, where messages
-    leave in pieces, what follows attention for all pieces but the first."""
+def _free(layout: Layout, rank: int, batch: int) -> float:
+    """The share of a block that needs no message: the own queries, keys and values; and, where
+    messages leave in pieces, what follows attention for all pieces but the first."""
     own, shape = layout.own[rank], layout.shape
     macs: float = 3 * own * shape.width**2
     rest = own * shape.width**2 + 2 * own * shape.width * shape.ffn
     macs += rest * (1 - 1 / len(layout.pieces(batch)))
-    return compute.mid_s / shape.blocks * macs / layout.macs(rank)
+    return macs / layout.macs(rank)

@@ -68,7 +68,7 @@ async def serve(settings: Settings, board: str, journal_path: Path | None) -> No
     if board == settings.leader:
         record = Record(_journal(settings, journal_path), metrics)
         cluster = Cluster(settings, record, metrics)
-        service = Leader(settings, cluster, Decider(settings), record, metrics)
+        service = Leader(settings, cluster, Decider(settings, record.noted), record, metrics)
     else:
         service = Worker(settings, board, token)
     supervisor = Supervisor(argv, local_popen, service.engine_event)

@@ -120,7 +120,7 @@ class Leader:
         """React to what the engine reports."""
         if message.kind == "ready":
             self._models = served_models(message)
-            self._decider.models(self._models)
+            self._decider.models(self._models, time.monotonic())
         self._cluster.engine_event(message, self._models)
         self._wake.set()
 
@@ -142,10 +142,11 @@ class Leader:
                         _fail(request.ticket, error)
                 finally:
                     self._busy = False
+                await self._probe(idle=False)
                 continue
             wake_s = self._batcher.wake_s()
             if wake_s is None:
-                await self._probe()
+                await self._probe(idle=True)
             pause_s = IDLE_S if wake_s is None else max(0.0, wake_s - time.monotonic())
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), min(pause_s, IDLE_S))
@@ -167,7 +168,10 @@ class Leader:
         start_s = time.monotonic()
         try:
             plan = None if batch[0].plan is None else Plan.parse(batch[0].plan)
-            choice = self._decider.choose(served, rows, tokens, boards, plan)
+            left_s = min(request.deadline_s for request in batch) - start_s
+            choice = self._decider.choose(
+                served, rows, tokens, boards, plan, now_s=start_s, left_s=left_s
+            )
             message, retried = await self._run(batch, inputs, str(choice.plan))
         except asyncio.TimeoutError:
             # an engine that answers nothing is worse than none: its successor takes the next batch
@@ -234,7 +238,7 @@ class Leader:
         self._metrics.wire(fields["wire_bytes"])
         self._decider.observe(choice, fields, stop_s)
         self._show_link()
-        self._record.answered(batch[0], rows, fields, why, start_s, stop_s)
+        self._record.answered(batch[0], rows, fields, why, start_s, stop_s, choice.id)
         for request, outputs in zip(batch, split_outputs(batch, message.arrays), strict=True):
             parameters = {
                 "plan": fields["plan"],
@@ -247,9 +251,9 @@ class Leader:
             if not request.ticket.done():
                 request.ticket.set_result(InferReply(outputs=outputs, parameters=parameters))
 
-    async def _probe(self) -> None:
+    async def _probe(self, *, idle: bool) -> None:
         """Ask the engine how fast the link is, when nobody has seen lately."""
-        size = self._decider.probe_due(time.monotonic(), self._cluster.in_service())
+        size = self._decider.probe_due(time.monotonic(), self._cluster.in_service(), idle=idle)
         if size is None or self.engine is None or not self.engine.ready:
             return
         client = self.engine.client

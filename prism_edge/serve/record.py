@@ -12,6 +12,8 @@ from typing import Any
 from prism_edge.energy.journal import DecisionRow, EventRow, Journal, RequestRow
 from prism_edge.energy.sample import Sample
 from prism_edge.errors import JournalError
+from prism_edge.schedule.events import Event, to_json
+from prism_edge.schedule.policy import Decision
 from prism_edge.serve.batcher import Waiting
 from prism_edge.serve.metrics import Metrics
 
@@ -48,6 +50,13 @@ class Record:
         """Something happened, now."""
         row = EventRow(t_s=time.time(), kind=kind, detail=detail)
         self._write(lambda journal: journal.event(row))
+
+    def noted(self, event: Event, decision: Decision | None, request: str | None) -> None:
+        """The policy has learnt of ``event``, and taken ``decision`` if it was asked."""
+        if self._journal is None:
+            return
+        plan, why = (None, None) if decision is None else (str(decision.plan), decision.why)
+        self.decided(to_json(event), plan, why, request)
 
     def decided(
         self,
