@@ -11,7 +11,7 @@ from prism_edge.layout import ModelShape, even
 from prism_edge.plan import Plan
 from prism_edge.schedule.accuracy import worst_drops
 from prism_edge.schedule.cells import Cells
-from prism_edge.schedule.fit import GUESSED, Doubt, Truth, fit_doubt, fit_overheads
+from prism_edge.schedule.fit import GUESSED, Bands, Truth, fit_bands, fit_overheads
 from prism_edge.schedule.link import Links, LinkState, fit_links
 from prism_edge.schedule.panel import TERMS, Floats, Overheads, Panel
 from prism_edge.schedule.work import Work, work_of
@@ -62,7 +62,7 @@ class Costs:
     busy_w: tuple[float | None, ...]
     links: Links | None
     overheads: Overheads = field(default_factory=Overheads)
-    doubt: Doubt = field(default_factory=Doubt)
+    bands: Bands = field(default_factory=Bands)
     drops: Mapping[str, float] = field(default_factory=dict)
     imagined: bool = False
 
@@ -128,7 +128,7 @@ class Costs:
         """One plan's column of a panel, with what is known about its error."""
         latency_s = float(terms.sum())
         moving = float(terms[2:].sum()) / latency_s
-        error = self.doubt.of(plan.method)
+        error = self.bands.of(plan.method)
         if link is not None and link.source != "table":
             error = (error**2 + (moving * MOVED) ** 2) ** 0.5
         if work.extrapolated:
@@ -196,7 +196,7 @@ def costs_of(profile: Profile, model: str, dtype: str | None = None) -> Costs:
     )
     truths = _truths(bare, profile)
     overheads = fit_overheads(truths)
-    return replace(bare, overheads=overheads, doubt=fit_doubt(truths, overheads))
+    return replace(bare, overheads=overheads, bands=fit_bands(truths, overheads))
 
 
 def predict(

@@ -36,7 +36,7 @@ class Truth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Doubt:
+class Bands:
     """By method, how far off nine of ten requests are, as a share of the prediction."""
 
     by_method: Mapping[Method, float] = field(default_factory=dict)
@@ -65,7 +65,7 @@ def fit_overheads(truths: Sequence[Truth]) -> Overheads:
     return Overheads(request_s=request_s, exchange_s=exchange_s, byte_s=byte_s)
 
 
-def fit_doubt(truths: Sequence[Truth], overheads: Overheads) -> Doubt:
+def fit_bands(truths: Sequence[Truth], overheads: Overheads) -> Bands:
     """The share within which nine of ten single requests lay, widened for how few there were."""
     errors: dict[Method, list[float]] = defaultdict(list)
     for truth in truths:
@@ -76,7 +76,7 @@ def fit_doubt(truths: Sequence[Truth], overheads: Overheads) -> Doubt:
             + overheads.byte_s * truth.exchanged_bytes
         )
         errors[truth.method].append(abs(math.log(truth.measured_s / predicted_s)))
-    return Doubt(by_method={method: _width(found) for method, found in errors.items()})
+    return Bands(by_method={method: _width(found) for method, found in errors.items()})
 
 
 def _width(errors: list[float]) -> float:

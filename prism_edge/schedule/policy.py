@@ -240,7 +240,7 @@ def decide(
             values = energies * latency_s if aim.objective == "edp" else energies
     ranking = list(np.argsort(values, kind="stable"))
     if left_s is not None:
-        late = [latency_s[k] * (1 + costs.doubt.of(dish.plans[k].method)) > left_s for k in ranking]
+        late = [latency_s[k] * (1 + costs.bands.of(dish.plans[k].method)) > left_s for k in ranking]
         if all(late):
             notes += (f"no plan is sure to take less than the {left_s:.3g} s that are left",)
             ranking = list(np.argsort(latency_s, kind="stable"))

@@ -157,6 +157,7 @@ class Leader:
         end_s = time.monotonic() + timeout_s
         while (self._batcher.queue or self._busy) and time.monotonic() < end_s:
             await asyncio.sleep(0.02)
+        self._decider.close()
         return not self._batcher.queue and not self._busy
 
     async def _execute(self, batch: list[Waiting[Ticket]]) -> None:
