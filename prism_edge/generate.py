@@ -99,7 +99,9 @@ def prefill(
         if plan.method == "local" or group is None:
             rows = local_rows(model, prompt, recorder, "last", cache.keep)
         else:
+            heard = group.tally.restart()
             rows = lead_rows(model, name, plan, prompt, group, recorder, "last", cache.keep)
+            recorder.add_efforts(heard)
         logits = model.head(rows)["logits"][:, -1]
     return Prefilled(logits=logits, cache=cache, lengths=lengths, limits=limits)
 

@@ -39,6 +39,7 @@ def lead(
 ) -> Tensors:
     """The outputs of one request under ``plan``, on rank 0; ``name`` tells the ranks which model.
 
+    ``recorder`` has the spans, and the efforts of the ranks that sent anything.
     Raises ``InputError``, ``PlanError`` and ``ModelError`` before anything is sent,
     ``PeerLostError`` when a rank goes missing on the way; the inputs are untouched, so the request
     can be answered again.
@@ -48,13 +49,16 @@ def lead(
     check_fits(plan, model.shape, batch, tokens, 1 if group is None else group.size)
     if plan.method == "local" or group is None:
         return answer_locally(model, prepared, recorder)
-    start, finishes = 0, []
+    start, finishes, heard = 0, [], []
     for part, count in plan.parts(batch):
         share = {key: tensor[start : start + count] for key, tensor in prepared.items()}
         begin = _begin_split if part.method == "split" else _begin_exchange
+        heard.append(group.tally.restart())
         finishes.append(begin(model, name, part, share, group, recorder))
         start += count
     answers = [finish() for finish in finishes]
+    for efforts in heard:
+        recorder.add_efforts(efforts)
     return {key: torch.cat([answer[key] for answer in answers]) for key in answers[0]}
 
 
@@ -65,6 +69,7 @@ def follow(models: dict[str, Model], group: Transport) -> Header:
     Waits for the header as long as it takes. Raises ``PeerLostError`` when the group breaks.
     """
     header = receive_header(group)
+    group.tally.restart()  # waiting for a request is no part of it
     if header.model == PROBE:
         follow_echo(header, group)
         return header

@@ -69,6 +69,7 @@ class Watched:
     def __init__(self, inner: Loopback) -> None:
         self.inner = inner
         self.rank, self.size, self.staging = inner.rank, inner.size, inner.staging
+        self.tally = inner.tally
         self.log: list[tuple[str, int]] = []
         self._counts = {"ask": 0, "send": 0}
 

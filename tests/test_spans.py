@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prism_edge.spans import Recorder, Span
+from prism_edge.spans import Effort, Recorder, Span
 
 
 def test_a_span_is_recorded_when_it_ends() -> None:
@@ -39,8 +39,19 @@ def test_totals_are_by_name() -> None:
     assert recorder.total_bytes("missing") == 0
 
 
+def test_efforts_are_by_rank_and_add_up() -> None:
+    recorder = Recorder()
+    recorder.add_efforts({1: Effort(1.0, 0.5), 3: Effort(2.0, 0.0)})
+    recorder.add_efforts({3: Effort(0.25, 4.0)})
+    assert recorder.efforts_of(4) == [Effort(1.0, 0.5), None, Effort(2.25, 4.0)]
+    assert recorder.efforts_of(2) == [Effort(1.0, 0.5)]
+    assert recorder.efforts_of(1) == []
+
+
 def test_recorders_share_nothing() -> None:
     first, second = Recorder(), Recorder()
+    first.add_efforts({1: Effort(1.0, 0.0)})
+    assert second.efforts == {}
     with first.span("mine"):
         pass
     assert second.spans == []

@@ -55,5 +55,6 @@ def answer_generation(
         fallback=done.fallback,
         wire_bytes=wire_bytes(done.plan, model.shape, batch, prompt, "last"),
         engine_s=time.monotonic() - start_s,
+        efforts=done.recorder.efforts_of(done.plan.p),
         spans=[[s.name, s.start_s, s.stop_s - s.start_s, s.bytes] for s in done.recorder.spans],
     )

@@ -172,6 +172,7 @@ class Engine:
             fallback=done.fallback,
             wire_bytes=wire_bytes(done.plan, model.shape, *_extent(model, inputs)),
             engine_s=time.monotonic() - start_s,
+            efforts=done.recorder.efforts_of(done.plan.p),
             spans=[[s.name, s.start_s, s.stop_s - s.start_s, s.bytes] for s in done.recorder.spans],
         )
 

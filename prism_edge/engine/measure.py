@@ -19,8 +19,9 @@ from prism_edge.generate import prefill as read_prompts
 from prism_edge.plan import Plan
 from prism_edge.request import follow, lead
 from prism_edge.sampling import Sampling
-from prism_edge.spans import Recorder
+from prism_edge.spans import Effort, Recorder
 from prism_edge.transport.staging import HOST, Staging
+from prism_edge.transport.tally import Tally
 
 NAME = "measured"
 REQUEST_PARTS = 2  # messages a rank is sent before it computes: header and body
@@ -38,11 +39,17 @@ class Answered:
         self.rank = rank
         self.size = size
         self.sent_bytes = 0
+        self.tally = Tally()
         self.sent: dict[int, list[Tensor]] = {}
         self._script = list(script)
         self._zeros: dict[int, Tensor] = {}
 
-    def begin(self, sends: Mapping[int, Tensor], receives: Mapping[int, int]) -> AnsweredPending:
+    def begin(
+        self,
+        sends: Mapping[int, Tensor],
+        receives: Mapping[int, int],
+        effort: Effort | None = None,
+    ) -> AnsweredPending:
         for rank, tensor in sends.items():
             self.sent_bytes += tensor.numel() * tensor.element_size()
             kept = self.sent.setdefault(rank, [])

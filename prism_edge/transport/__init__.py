@@ -1,8 +1,6 @@
 """Moving tensors between ranks. ``Transport`` is the seam; loopback is its twin without a network.
 
-A message is a frame of 16 bytes (sequence number, payload bytes) and a payload. GLOO delivers a
-message of the wrong size without a word, so both ends compute every size from the plan and the
-frame is checked before a payload is used.
+A message is a frame (``frame.py``) and a payload.
 """
 
 from __future__ import annotations
@@ -12,9 +10,9 @@ from typing import Protocol
 
 from torch import Tensor
 
+from prism_edge.spans import Effort
 from prism_edge.transport.staging import Staging
-
-FRAME_BYTES = 16
+from prism_edge.transport.tally import Tally
 
 
 class Pending(Protocol):
@@ -37,12 +35,18 @@ class Transport(Protocol):
     size: int
     sent_bytes: int  # payload sent so far, frames excluded
     staging: Staging  # how payloads get from the device that computes, and to it
+    tally: Tally  # of this rank; every message tells its receiver
 
-    def begin(self, sends: Mapping[int, Tensor], receives: Mapping[int, int]) -> Pending:
+    def begin(
+        self,
+        sends: Mapping[int, Tensor],
+        receives: Mapping[int, int],
+        effort: Effort | None = None,
+    ) -> Pending:
         """Start sending tensors, of any device, and receiving that many bytes from ranks.
 
         Messages of one rank are received in the order in which they are asked for; several may be
-        asked for ahead.
+        asked for ahead. ``effort``: what the receivers are told, None: the tally as it is now.
         """
         ...
 

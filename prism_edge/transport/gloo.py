@@ -13,7 +13,6 @@ behind; that costs 0.02 ms a wait (hand-over and wake-up, median of 5000 on an x
 from __future__ import annotations
 
 import queue
-import struct
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -26,20 +25,18 @@ import torch.distributed
 from torch import Tensor
 
 from prism_edge.errors import ClusterError, OutOfStepError, PeerLostError
-from prism_edge.transport import FRAME_BYTES
+from prism_edge.spans import Effort
 from prism_edge.transport.buffers import Buffers
+from prism_edge.transport.frame import FRAME_BYTES, Frame
 from prism_edge.transport.quiet import network_threads, quieten
 from prism_edge.transport.sockets import listening_socket, shut_down, widen
 from prism_edge.transport.staging import HOST, Staging
+from prism_edge.transport.tally import Tally
 
 # torch's stubs do not export the store and group classes; some Jetson builds lack them altogether
 dist: Any = torch.distributed
 
 GRACE_S = 0.2  # for GLOO's own word on why a wait ended, once the group is left
-FRAME = struct.Struct("<qq")  # sequence number in this direction of this pair, payload bytes
-
-if FRAME.size != FRAME_BYTES:
-    raise AssertionError("the frame is part of the wire format")
 
 
 def gloo_available() -> bool:
@@ -99,6 +96,7 @@ class Gloo:
         self.size = size
         self.staging = staging
         self.sent_bytes = 0
+        self.tally = Tally()
         self._timeout_s = timeout_s
         self._store_port = store_port
         self._sequence: dict[tuple[str, int], int] = {}
@@ -126,7 +124,12 @@ class Gloo:
         threading.Thread(target=self._serve_waits, daemon=True).start()
 
     @torch.inference_mode()  # buffers outlive one call, so all calls must agree on the mode
-    def begin(self, sends: Mapping[int, Tensor], receives: Mapping[int, int]) -> GlooPending:
+    def begin(
+        self,
+        sends: Mapping[int, Tensor],
+        receives: Mapping[int, int],
+        effort: Effort | None = None,
+    ) -> GlooPending:
         works: list[Any] = []
         incoming: dict[int, tuple[int, Tensor]] = {}
         outgoing: list[Tensor] = []
@@ -140,10 +143,12 @@ class Gloo:
             for rank, tensor in sends.items():
                 payload = tensor.detach().contiguous().view(-1).view(torch.uint8)
                 buffer = self._buffers.take(FRAME_BYTES + payload.numel())
-                frame = FRAME.pack(self._next("send", rank), payload.numel())
-                buffer[:FRAME_BYTES] = torch.frombuffer(bytearray(frame), dtype=torch.uint8)
                 self.staging.to_host(staged.get(id(tensor), payload), buffer[FRAME_BYTES:])
                 staged[id(tensor)] = buffer[FRAME_BYTES:]
+                # now, because staging waits for a GPU, which is this rank's work too
+                done = self.tally.effort() if effort is None else effort
+                frame = Frame(self._next("send", rank), payload.numel(), done).pack()
+                buffer[:FRAME_BYTES] = torch.frombuffer(bytearray(frame), dtype=torch.uint8)
                 self.sent_bytes += payload.numel()
                 outgoing.append(buffer)
                 works.append((rank, self._group.send([buffer], rank, 0)))
@@ -161,17 +166,19 @@ class Gloo:
                 self._buffers.give(before)
             self._shown[rank] = buffer
 
-    def check(self, rank: int, number: int, buffer: Tensor) -> Tensor:
-        """The payload of a received message, once its frame is the one agreed on."""
-        sequence, size = FRAME.unpack(buffer[:FRAME_BYTES].numpy().tobytes())
-        expected = number, buffer.numel() - FRAME_BYTES
-        if (sequence, size) != expected:
+    def check(self, rank: int, number: int, buffer: Tensor) -> tuple[Effort, Tensor]:
+        """The effort and the payload in a received message, once its frame is the one agreed on."""
+        frame = Frame.unpack(buffer[:FRAME_BYTES].numpy().tobytes())
+        size = buffer.numel() - FRAME_BYTES
+        if frame is None or not frame.announces(number, size):
+            said = "no frame that adds up"
+            if frame is not None:
+                said = f"message {frame.number} of {frame.payload_bytes} bytes"
             raise OutOfStepError(
-                f"rank {self.rank}: rank {rank} sent message {sequence} of {size} bytes, "
-                f"agreed was message {expected[0]} of {expected[1]}; do both boards run the same "
-                f"prism-edge?"
+                f"rank {self.rank}: rank {rank} sent {said}, agreed was message {number} of "
+                f"{size}; do both boards run the same prism-edge?"
             )
-        return buffer[FRAME_BYTES:]
+        return frame.effort, buffer[FRAME_BYTES:]
 
     @property
     def timeout_s(self) -> float:
@@ -237,16 +244,18 @@ class GlooPending:
         self._works = works
         self._incoming = incoming
         self._outgoing = outgoing
+        self._heard = owner.tally.heard
 
     def wait(self, timeout_s: float | None = None) -> dict[int, Tensor]:
         if self._works:
             limit_s = self._owner.timeout_s if timeout_s is None else timeout_s
-            self._owner.until_done(self._works, limit_s)
+            with self._owner.tally:
+                self._owner.until_done(self._works, limit_s)
         self._owner.over(self._incoming, self._outgoing)
-        return {
-            rank: self._owner.check(rank, number, buffer)
-            for rank, (number, buffer) in self._incoming.items()
-        }
+        payloads = {}
+        for rank, (number, buffer) in self._incoming.items():
+            self._heard[rank], payloads[rank] = self._owner.check(rank, number, buffer)
+        return payloads
 
 
 def _gist(error: RuntimeError) -> str:

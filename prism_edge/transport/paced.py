@@ -16,6 +16,7 @@ from pathlib import Path
 from torch import Tensor
 
 from prism_edge.errors import PeerLostError
+from prism_edge.spans import Effort
 from prism_edge.transport import Pending, Transport
 
 
@@ -30,6 +31,7 @@ class Paced:
         self.rank = inner.rank
         self.size = inner.size
         self.staging = inner.staging
+        self.tally = inner.tally
 
     @property
     def sent_bytes(self) -> int:
@@ -39,7 +41,12 @@ class Paced:
     def sent_bytes(self, value: int) -> None:
         self._inner.sent_bytes = value
 
-    def begin(self, sends: Mapping[int, Tensor], receives: Mapping[int, int]) -> Pending:
+    def begin(
+        self,
+        sends: Mapping[int, Tensor],
+        receives: Mapping[int, int],
+        effort: Effort | None = None,
+    ) -> Pending:
         pace = json.loads(self._pace_file.read_text(encoding="utf-8"))
         if not pace["up"]:
             self._inner.abort()
@@ -49,11 +56,12 @@ class Paced:
             sent = sum(tensor.numel() * tensor.element_size() for tensor in sends.values())
             seconds = sent * 8 / float(pace["rate_bps"])
             self._free_s = max(time.monotonic(), self._free_s) + seconds
+            done = self.tally.effort() if effort is None else effort  # not that of when it leaves
             try:
-                leaving = self._link.submit(self._send, dict(sends), self._free_s)
+                leaving = self._link.submit(self._send, dict(sends), self._free_s, done)
             except RuntimeError as error:  # no work is taken after the end
                 raise PeerLostError(f"rank {self.rank}: has left the group") from error
-        return _PacedPending(self.rank, leaving, self._inner.begin({}, receives))
+        return _PacedPending(self, leaving, self._inner.begin({}, receives))
 
     def abort(self) -> None:
         self._link.shutdown(wait=False, cancel_futures=True)
@@ -63,16 +71,16 @@ class Paced:
         self._link.shutdown(wait=False, cancel_futures=True)
         self._inner.close()
 
-    def _send(self, sends: Mapping[int, Tensor], due_s: float) -> None:
+    def _send(self, sends: Mapping[int, Tensor], due_s: float, effort: Effort) -> Pending:
         time.sleep(max(0.0, due_s - time.monotonic()))
-        self._inner.begin(sends, {}).wait()
+        return self._inner.begin(sends, {}, effort)
 
 
 class _PacedPending:
     """Messages of which ours may still wait for the link."""
 
-    def __init__(self, rank: int, leaving: Future[None] | None, arriving: Pending) -> None:
-        self._rank = rank
+    def __init__(self, owner: Paced, leaving: Future[Pending] | None, arriving: Pending) -> None:
+        self._owner = owner
         self._leaving = leaving
         self._arriving = arriving
 
@@ -80,7 +88,11 @@ class _PacedPending:
         payloads = self._arriving.wait(timeout_s)
         if self._leaving is not None:
             try:
-                self._leaving.result()
+                with self._owner.tally:
+                    sent = self._leaving.result()
             except CancelledError as error:
-                raise PeerLostError(f"rank {self._rank}: the group was left meanwhile") from error
+                raise PeerLostError(
+                    f"rank {self._owner.rank}: the group was left meanwhile"
+                ) from error
+            sent.wait(timeout_s)
         return payloads

@@ -78,6 +78,7 @@ def test_plans_that_are_exact_say_the_same(pair: Engines) -> None:
         found, result = tokens(say(pair, plan))
         assert found == expected
         assert result.fields["fallback"] is None
+        assert [busy_s > 0 for busy_s, _ in result.fields["efforts"]] == [True]
     compressed = tokens(say(pair, "prism:p=2,l=1", max_new_tokens=30))[0]
     assert compressed != tokens(say(pair, "local", max_new_tokens=30))[0]
     # ids of 2 bytes to the other rank; its rows of 16 floats before the second block of two

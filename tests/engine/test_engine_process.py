@@ -96,6 +96,19 @@ def test_exact_plans_agree_and_few_segments_do_not(pair: Engines) -> None:
     pair.leave()
 
 
+def test_workers_say_what_they_did(pair: Engines) -> None:
+    pair.join()
+    for plan, ranks in (("local", 0), ("split:p=2", 1), ("prism:p=2,l=2", 1), ("voltage:p=2", 1)):
+        reply = pair.ask(0, "run", {"pixel_values": PIXELS}, model="vit", plan=plan)
+        efforts = reply.fields["efforts"]
+        assert len(efforts) == ranks, plan
+        assert all(busy_s > 0 and waited_s > 0 for busy_s, waited_s in efforts), plan
+    plan = "split:p=2,share=1/0"
+    reply = pair.ask(0, "run", {"pixel_values": PIXELS}, model="vit", plan=plan)
+    assert reply.fields["efforts"] == [None]
+    pair.leave()
+
+
 def test_a_group_left_can_be_joined_again(pair: Engines) -> None:
     for _ in range(2):
         pair.join()
@@ -116,6 +129,7 @@ def test_a_request_is_answered_although_the_worker_was_killed(model: ModelSettin
         reply = engines.ask(0, "run", {"pixel_values": PIXELS}, model="vit", plan="voltage:p=2")
         assert reply.fields["plan"] == "local"
         assert reply.fields["fallback"]
+        assert reply.fields["efforts"] == []
         assert np.array_equal(reply.arrays["logits"], expected.arrays["logits"])
         with pytest.raises(ClusterError, match="board rank-1: the engine"):
             engines.ask(1, "stage", direction="d2h", bytes=8, repeats=1)

@@ -90,7 +90,7 @@ class Careless(Loopback):
 
     def begin(self, sends: Mapping[int, Tensor], receives: Mapping[int, int]) -> Pending:
         for rank, tensor in sends.items():
-            self._mail[self.rank, rank].put(tensor)
+            self._mail[self.rank, rank].put((self.tally.effort(), tensor))
         return super().begin({}, receives)
 
 

@@ -9,7 +9,7 @@ import pytest
 from puppet import ADDRESS, PATIENCE_S, join, puppets
 
 from prism_edge.errors import PeerLostError
-from prism_edge.transport import FRAME_BYTES
+from prism_edge.transport.frame import FRAME_BYTES
 from prism_edge.transport.gloo import GlooStore
 
 pytestmark = pytest.mark.gloo
