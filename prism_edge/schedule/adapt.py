@@ -195,10 +195,8 @@ class Lens:
 
 def _busy_s(event: Answered) -> list[float]:
     """Seconds that each rank computed; 0 where nobody knows."""
-    computed_s = event.total_s("compute")
-    if computed_s == 0:
-        computed_s = event.engine_s - event.total_s("wait", "scatter", "gather")
-    return [computed_s, *(0.0 if effort is None else effort[0] for effort in event.efforts)]
+    leader_s = event.engine_s - event.total_s("wait", "scatter", "gather")
+    return [leader_s, *(0.0 if effort is None else effort[0] for effort in event.efforts)]
 
 
 def _where(grid_s: Floats, seconds: float) -> float:
