@@ -25,8 +25,10 @@ Power = Literal["sensor", "modelled", "none"]
 Objective = Literal["latency", "energy", "edp"]
 ComputeDtype = Literal["fp32", "fp16", "bf16"]
 DEVICE = re.compile(r"cpu|cuda(:\d+)?")
-# never an option of ssh, and complete after ssh://
-SSH = re.compile(r"(\w[\w.-]*@)?(\w[\w.-]*|\[[0-9A-Fa-f:.]+\])(:(?P<port>\d{1,5}))?", re.ASCII)
+# a user and a host that ssh cannot take for an option, and perhaps a port
+SSH = re.compile(
+    r"(?P<login>(\w[\w.-]*@)?(\w[\w.-]*|\[[0-9A-Fa-f:.]+\]))(:(?P<port>\d{1,5}))?", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,22 +70,30 @@ class LocalHost:
     def run(self, argv: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
         """The finished command. See ``Host.run``."""
         pipe = subprocess.PIPE
-        with self.popen(argv, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as process:
-            try:
-                out, err = process.communicate(timeout=timeout_s)
-            except subprocess.TimeoutExpired as error:
-                raise ClusterError(
-                    f"host {self.name}: no end after {timeout_s:g} s: {shlex.join(argv)}"
-                ) from error
-            finally:
-                if process.returncode is None:
-                    kill_group(process)
-        return subprocess.CompletedProcess(
-            list(argv),
-            process.returncode,
-            out.decode(errors="replace"),
-            err.decode(errors="replace"),
-        )
+        process = self.popen(argv, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+        return finish(process, f"host {self.name}", argv, timeout_s)
+
+
+def finish(
+    process: subprocess.Popen[bytes], where: str, argv: Sequence[str], timeout_s: float
+) -> subprocess.CompletedProcess[str]:
+    """The ended process with its output; killed, with its group, after ``timeout_s``."""
+    with process:
+        try:
+            out, err = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise ClusterError(
+                f"{where}: no end after {timeout_s:g} s: {shlex.join(argv)}"
+            ) from error
+        finally:
+            if process.returncode is None:
+                kill_group(process)
+    return subprocess.CompletedProcess(
+        list(argv),
+        process.returncode,
+        out.decode(errors="replace"),
+        err.decode(errors="replace"),
+    )
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:

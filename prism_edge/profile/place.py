@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,10 @@ from pathlib import Path
 from prism_edge.cluster.host import Host
 from prism_edge.cluster.lab import Lab
 from prism_edge.cluster.local import LocalHost
+from prism_edge.cluster.ready import ready
 from prism_edge.cluster.shaping import format_rate
-from prism_edge.errors import SettingsError
+from prism_edge.cluster.ssh import SshHost
+from prism_edge.errors import ClusterError, SettingsError
 from prism_edge.settings import Settings, read_settings
 
 
@@ -29,26 +32,43 @@ class Place:
 
 
 def find_place(settings: Settings) -> Place:
-    """The hosts of a lab, or pinned processes on loopback when the lab is a paced one.
+    """Boards behind SSH, the hosts of a lab, or pinned processes on loopback when it is paced.
 
-    Raises ``LabError`` when the lab is not up, ``SettingsError`` for boards: those are measured
-    where prism-edge has been deployed.
+    Raises ``LabError`` when the lab is not up, ``SettingsError`` when a board has no ``ssh``,
+    ``ClusterError`` with all that is wrong on the boards.
     """
-    if settings.kind == "boards":
-        raise SettingsError(
-            f"cluster {settings.name}: kind = 'boards' cannot be measured from here in this "
-            f"version; boards are profiled after `prism-edge deploy`, a lab (`prism-edge lab up`) "
-            f"at once"
-        )
     if settings.kind == "lab":
         return lab_place(Lab.load(settings.name), settings)
     rate = None if settings.link.rate_bps is None else format_rate(settings.link.rate_bps)
+    if settings.kind == "boards":
+        link = f"{f'nominally {rate}' if rate else 'rate unknown'}, the boards' own network"
+        return Place(hosts=board_hosts(settings), rate=rate, link=link)
     return Place(
         hosts=pinned_hosts([(board.name, board.address) for board in settings.ranked]),
         rate=rate,
         link=f"{rate or 'rate unknown'}, paced in the transport, not by the kernel",
         pace_file=settings.link.pace_file,
     )
+
+
+def board_hosts(settings: Settings) -> tuple[SshHost, ...]:
+    """The boards by rank, all looked at at once: prism-edge and the models are there."""
+    mute = [board.name for board in settings.ranked if not board.ssh]
+    if mute:
+        raise SettingsError(
+            f'board {", ".join(mute)}: no ssh in cluster.toml; write ssh = "user@host" in its '
+            f"[[boards]], or measure a lab (`prism-edge lab up`)"
+        )
+    models = [model.path for model in settings.models]
+    with ThreadPoolExecutor(len(settings.boards)) as pool:
+        found = [pool.submit(ready, board, models) for board in settings.ranked]
+    wrong = [error for future in found if (error := future.exception())]
+    for error in wrong:
+        if len(wrong) == 1 or not isinstance(error, ClusterError):
+            raise error
+    if wrong:
+        raise ClusterError("\n".join(map(str, wrong)))
+    return tuple(future.result() for future in found)
 
 
 def lab_place(lab: Lab, settings: Settings) -> Place:

@@ -84,7 +84,11 @@ def test_profile_writes_tables_and_says_where(run: Run, cluster: Path) -> None:
             "1,x",
         ),
         (["profile", "--cluster", "{toml}", "--model", "v={dir}/vit", "--l", "0"], 2, "--l"),
-        (["profile", "--cluster", "{boards}", "--model", "v={dir}/vit"], 2, "prism-edge deploy"),
+        (
+            ["profile", "--cluster", "{boards}", "--model", "v={dir}/vit"],
+            2,
+            "no ssh in cluster.toml",
+        ),
     ],
 )
 def test_misuse_is_named_before_anything_is_started(

@@ -1,4 +1,4 @@
-"""Engines are started where the cluster is: in its lab, or as pinned processes of a paced one."""
+"""Engines are started where the cluster is: on its boards, in its lab, or pinned to cores here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from prism_edge.errors import LabError, SettingsError
+from prism_edge.errors import ClusterError, LabError, SettingsError
 from prism_edge.profile.engines import local_hosts
 from prism_edge.profile.place import find_place
 from prism_edge.settings import BoardSettings, LinkSettings, Settings
@@ -40,9 +40,22 @@ def test_a_link_nobody_described_is_unknown() -> None:
     assert find_place(replace(PACED, link=LinkSettings())).link.startswith("rate unknown")
 
 
-def test_boards_are_not_measured_from_here() -> None:
-    with pytest.raises(SettingsError, match="after `prism-edge deploy`"):
-        find_place(replace(PACED, kind="boards"))
+def test_a_board_without_ssh_is_named_before_any_is_asked() -> None:
+    boards = (PACED.boards[0], replace(PACED.boards[1], ssh="u@b.invalid"))
+    with pytest.raises(SettingsError, match=r"^board a: no ssh in cluster.toml; .*lab up"):
+        find_place(replace(PACED, kind="boards", boards=boards))
+
+
+def test_what_is_wrong_on_any_board_is_told_at_once(tmp_path: Path) -> None:
+    """No network is needed to be told that a configuration is not there."""
+    nowhere = tmp_path / "none"
+    boards = tuple(replace(board, ssh="u@h", ssh_config=nowhere) for board in PACED.boards)
+    with pytest.raises(ClusterError) as caught:
+        find_place(replace(PACED, kind="boards", boards=boards))
+    assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == [
+        "board b (u@h)",
+        "board a (u@h)",
+    ]
 
 
 def test_a_lab_that_is_not_up_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

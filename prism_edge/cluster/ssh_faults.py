@@ -1,0 +1,57 @@
+"""Why SSH did not get through: its own words as an error with what, where and what next. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from prism_edge.errors import ClusterError, UnreachableError
+
+FAILED = 255  # the exit code that is ssh's own and not the command's
+_KEY = re.compile(r"(?:Server host key: \S+ |sent by the remote host is\s+)(SHA256:[\w+/=]+)")
+_REMOVE = re.compile(r"^\s*(ssh-keygen -f .*)$", re.MULTILINE)
+_UNREACHABLE = (
+    "Could not resolve hostname",
+    "Connection refused",
+    "timed out",
+    "No route to host",
+    "Network is unreachable",
+    "Connection closed",
+    "Connection reset",
+    "closed by remote host",
+    "not responding",
+)
+
+
+def fault(board: str, target: str, by_hand: str, said: str) -> ClusterError:
+    """The error for a board whose ``ssh`` ended with ``FAILED`` and ``said`` that on stderr.
+
+    ``by_hand``: what to type to log in there.
+    """
+    where, hand = f"board {board} ({target})", f"`{by_hand}`"
+    key = _KEY.search(said)
+    shown = f", {key[1]}" if key else ""
+    lines = [line for line in said.splitlines() if line.strip() and not line.startswith("debug")]
+    last, said = (lines or ["it said nothing"])[-1].strip(" ."), "\n".join(lines)
+    if "HOST IDENTIFICATION HAS CHANGED" in said or "has changed and you have" in said:
+        remove = _REMOVE.search(said)
+        return ClusterError(
+            f"{where}: its host key is another one than before{shown}: somebody may be listening. "
+            f"If the board was installed again, compare that with what `ssh-keygen -lf "
+            f"/etc/ssh/ssh_host_ed25519_key.pub` prints on it, then forget the old one: "
+            f"{remove[1] if remove else 'ssh-keygen -R HOST'}"
+        )
+    if "host key is known for" in said or "Host key verification failed" in said:
+        return ClusterError(
+            f"{where}: its host key is not known here{shown}; compare it with what `ssh-keygen -lf "
+            f"/etc/ssh/ssh_host_ed25519_key.pub` prints on the board, then log in once by {hand}"
+        )
+    if "Permission denied" in said or "Too many authentication failures" in said:
+        return ClusterError(
+            f"{where}: {last}; {hand} must log in without a question: is the user right, is the "
+            f"key on the board (ssh-copy-id) and, if it has a passphrase, in the agent (ssh-add)?"
+        )
+    if any(words in said for words in _UNREACHABLE):
+        return UnreachableError(
+            f"{where}: {last}; is the board on and in this network, and does sshd run? Try {hand}"
+        )
+    return ClusterError(f"{where}: ssh failed: {last}; try {hand}")
