@@ -14,6 +14,7 @@ from prism_edge.schedule.cells import Cells
 from prism_edge.schedule.fit import GUESSED, Bands, Truth, fit_bands, fit_overheads
 from prism_edge.schedule.link import Links, LinkState, fit_links
 from prism_edge.schedule.panel import TERMS, Floats, Overheads, Panel
+from prism_edge.schedule.staging import Staging
 from prism_edge.schedule.work import Work, work_of
 from prism_edge.tables import BoardInfo, Profile
 
@@ -61,6 +62,7 @@ class Costs:
     cells: tuple[Cells, ...]
     busy_w: tuple[float | None, ...]
     links: Links | None
+    stagings: tuple[Staging, ...]
     overheads: Overheads = field(default_factory=Overheads)
     bands: Bands = field(default_factory=Bands)
     drops: Mapping[str, float] = field(default_factory=dict)
@@ -106,7 +108,14 @@ class Costs:
         """The link-independent part of a prediction, or why there is none."""
         half_duplex = self.links is not None and self.links.half_duplex
         work = work_of(
-            plan, self.shape, batch, tokens, self.cells, half_duplex, guess=self.imagined
+            plan,
+            self.shape,
+            batch,
+            tokens,
+            self.cells,
+            half_duplex,
+            stagings=self.stagings,
+            guess=self.imagined,
         )
         if isinstance(work, Work) and plan.p > 1 and self.links is None:
             return "not profiled: the link"
@@ -162,6 +171,7 @@ class Costs:
             boards=tuple(self.boards[rank] for rank in ranks),
             cells=tuple(self.cells[rank] for rank in ranks),
             busy_w=tuple(self.busy_w[rank] for rank in ranks),
+            stagings=tuple(self.stagings[rank] for rank in ranks),
         )
 
 
@@ -192,6 +202,7 @@ def costs_of(profile: Profile, model: str, dtype: str | None = None) -> Costs:
         cells=tuple(Cells(entry.shape, found) for found in by_board),
         busy_w=tuple(median(found) if found else None for found in powers),
         links=fit_links(profile.link),
+        stagings=tuple(Staging(profile.staging, board.name) for board in profile.boards),
         drops=worst_drops(profile.accuracy, model),
     )
     truths = _truths(bare, profile)

@@ -52,7 +52,9 @@ class Panel:
         self._free = np.zeros((ranks, len(parts)))  # [R,K] of a block
         self._inputs = np.zeros((2, ranks, len(parts)))  # messages, and bytes past the burst
         self._outputs = np.zeros((2, ranks, len(parts)))
-        self._waves = np.zeros((3, waves, len(parts)))  # count, with latency, bytes past the burst
+        self._waves = np.zeros(
+            (4, waves, len(parts))
+        )  # count, latency?, bytes past burst, staged_s
         self._split = np.array([part.split for part in parts], dtype=bool)
         self._extra_s = np.zeros(len(parts))
         for k, part in enumerate(parts):
@@ -64,7 +66,7 @@ class Panel:
                 self._outputs[:, rank, k] = back > 0, max(0.0, back - burst_bytes)
             for w, wave in enumerate(part.waves):
                 moving = max(0.0, wave.competing_bytes - burst_bytes)
-                self._waves[:, w, k] = wave.count, wave.latency, moving
+                self._waves[:, w, k] = wave.count, wave.latency, moving, wave.staged_s
                 busy_s = overheads.exchange_s + overheads.byte_s * wave.competing_bytes
                 self._extra_s[k] += wave.count * busy_s
         self._told = self._inputs.sum(axis=1)
@@ -114,8 +116,8 @@ class Panel:
         for each other go round in ``tau`` and the mean of what they compute between join and send;
         the slower one's whole block is the least a round takes.
         """
-        counts, latency, moving = self._waves
-        tau = alpha * latency + beta * moving  # [W,K]
+        counts, latency, moving, staged_s = self._waves
+        tau = alpha * latency + beta * moving + staged_s  # [W,K]
         block = most / self._blocks
         if self._causal:
             free = np.where(self._free > 0, self._free * compute, np.inf).min(axis=0)

@@ -10,6 +10,7 @@ from prism_edge.errors import PlanError
 from prism_edge.layout import Layout, ModelShape, batch_shares, check_fits, token_layout
 from prism_edge.plan import Plan
 from prism_edge.schedule.cells import Cells, Spread
+from prism_edge.schedule.staging import Staging
 from prism_edge.traffic import input_bytes, output_bytes, wire_bytes
 
 
@@ -18,11 +19,13 @@ class Wave:
     """``count`` exchanges alike, and the bytes that compete for the medium in each.
 
     ``latency``: False when only the bytes cost, because the message before is still under way.
+    ``staged_s``: of the slowest rank, between its device and host memory.
     """
 
     count: int
     competing_bytes: int
     latency: bool = True
+    staged_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +113,12 @@ def work_of(
     cells: Sequence[Cells],
     half_duplex: bool,
     *,
+    stagings: Sequence[Staging] = (),
     guess: bool = False,
 ) -> Work | str:
     """The work of ``plan``, or why the tables say nothing about it. ``cells``: by rank; ``guess``:
-    times outside the tables are scaled by operations."""
+    times outside the tables are scaled by operations. ``stagings``: by rank, none: nothing is
+    staged."""
     try:
         check_fits(plan, shape, batch, tokens, len(cells))
     except PlanError as error:
@@ -125,7 +130,7 @@ def work_of(
     clock = _Clock(cells, guess)
     parts = []
     for method, count in plan.parts(batch):
-        part = _part(method, shape, count, tokens, clock, half_duplex)
+        part = _part(method, shape, count, tokens, clock, half_duplex, stagings)
         if isinstance(part, str):
             return part
         parts.append(part)
@@ -137,7 +142,13 @@ def work_of(
 
 
 def _part(
-    plan: Plan, shape: ModelShape, batch: int, tokens: int, clock: _Clock, half_duplex: bool
+    plan: Plan,
+    shape: ModelShape,
+    batch: int,
+    tokens: int,
+    clock: _Clock,
+    half_duplex: bool,
+    stagings: Sequence[Staging],
 ) -> Part | str:
     layout = token_layout(plan, shape, tokens)
     shares = batch_shares(plan, batch) if plan.method == "split" else (batch,) * plan.p
@@ -156,34 +167,51 @@ def _part(
         inputs=tuple(input_bytes(layout, rank, batch) for rank in range(plan.p)),
         outputs=tuple(output_bytes(layout, rank, batch) for rank in range(plan.p)),
         free=tuple(_free(layout, rank, batch) for rank in range(plan.p)) if plan.exchanges else (),
-        waves=_waves(layout, batch, half_duplex) if plan.exchanges else (),
+        waves=_waves(layout, batch, half_duplex, stagings) if plan.exchanges else (),
     )
 
 
-def _waves(layout: Layout, batch: int, half_duplex: bool) -> tuple[Wave, ...]:
+def _waves(
+    layout: Layout, batch: int, half_duplex: bool, stagings: Sequence[Staging]
+) -> tuple[Wave, ...]:
     """The exchanges of one request, equal ones together.
 
     Mutual: every exchange waits. Causal: knowledge flows one way and nobody waits for a reply, so
     later ranks fall behind once, by the first message of each rank before them; after that a
     message only waits for the bytes of the one before, which travel while a block is computed.
     """
-    kinds: dict[int, int] = {}
+    kinds: dict[tuple[int, float], int] = {}
     for block in range(1, layout.shape.blocks):
         messages = layout.messages(block)
         if messages:
             sizes = {pair: layout.payload_bytes(n, batch) for pair, n in messages.items()}
-            size = _competing(sizes, half_duplex)
-            kinds[size] = kinds.get(size, 0) + 1
+            kind = _competing(sizes, half_duplex), _staged_s(sizes, stagings)
+            kinds[kind] = kinds.get(kind, 0) + 1
     if not layout.shape.causal:
-        return tuple(Wave(count=count, competing_bytes=size) for size, count in kinds.items())
+        return tuple(
+            Wave(count=count, competing_bytes=size, staged_s=staged_s)
+            for (size, staged_s), count in kinds.items()
+        )
     waves: list[Wave] = []
-    for size, count in kinds.items():
+    for (size, staged_s), count in kinds.items():
         first = 0 if waves else 1
         if first:
-            waves.append(Wave(count=layout.ranks - 1, competing_bytes=size))
+            waves.append(Wave(count=layout.ranks - 1, competing_bytes=size, staged_s=staged_s))
         if count > first:
             waves.append(Wave(count=count - first, competing_bytes=size, latency=False))
     return tuple(waves)
+
+
+def _staged_s(messages: dict[tuple[int, int], int], stagings: Sequence[Staging]) -> float:
+    """Of the slowest rank: one copy off the device serves all that are told the same."""
+    rounds = [
+        staging.round_s(
+            max((n for (src, _), n in messages.items() if src == rank), default=0),
+            sum(n for (_, dst), n in messages.items() if dst == rank),
+        )
+        for rank, staging in enumerate(stagings)
+    ]
+    return max(rounds, default=0.0)
 
 
 def _competing(messages: dict[tuple[int, int], int], half_duplex: bool) -> int:
