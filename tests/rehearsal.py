@@ -114,6 +114,8 @@ class Rehearsal:
         self.clock.now_s += second * (count + 1 if kind == "measure" else count)
         said = {
             "seconds": [second] * count,
+            "warm": [second] * (4 if fields.get("until_steady") else 1),
+            "cpu_s": [None] * count,
             "fallback": self.fallback,
             "wire_bytes": 0,
         }

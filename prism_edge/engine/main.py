@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from prism_edge.echo import lead_echo
+from prism_edge.echo import Probe, lead_echo
 from prism_edge.engine.generation import answer_generation
 from prism_edge.engine.heap import share_heap, trim_heap
 from prism_edge.engine.kernel import attention_kernel
@@ -184,20 +184,29 @@ class Engine:
         (group, epoch), fields = self._membership.current(), job.fields
         if group is None:
             raise PeerLostError("no group to probe: no other board is in service")
+        probe = Probe(
+            operation=fields["operation"],
+            ranks=tuple(fields.get("ranks") or (0, fields["rank"])),
+            bytes=fields["bytes"],
+            loaded=fields.get("loaded", False),
+        )
         try:
-            seconds = [
-                lead_echo(group, fields["rank"], fields["operation"], fields["bytes"])
-                for _ in range(fields["repeats"])
-            ]
+            echoes = lead_echo(group, probe, fields["repeats"])
         except PeerLostError as error:
             if self._membership.leave(epoch):
                 self.report("left", epoch=epoch, reason=str(error))
             raise
-        self.report("probed", id=fields["id"], bytes=fields["bytes"], seconds=seconds)
+        self.report(
+            "probed",
+            id=fields["id"],
+            bytes=fields["bytes"],
+            seconds=[echo.seconds for echo in echoes],
+            cpu_s=[echo.cpu_s for echo in echoes],
+        )
 
     def _do_measure(self, job: Message) -> None:
         fields = job.fields
-        seconds = measure(
+        passes = measure(
             self._model(fields["model"]),
             Plan.parse(fields["plan"]),
             fields["rank"],
@@ -205,8 +214,10 @@ class Engine:
             fields["tokens"],
             fields["repeats"],
             prefill=fields.get("prefill", False),
+            until_steady=fields.get("until_steady", False),
+            at_least_s=fields.get("at_least_s", 0.0),
         )
-        self.report("measured", id=fields["id"], seconds=seconds)
+        self.report("measured", id=fields["id"], seconds=passes.counted, warm=passes.warm)
 
     def _do_kernel(self, job: Message) -> None:
         fields = job.fields

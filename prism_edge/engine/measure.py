@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from prism_edge.engine.steady import warm_enough
 from prism_edge.families.device import synchronise
 from prism_edge.families.model import Model, Tensors
 from prism_edge.generate import prefill as read_prompts
@@ -24,6 +26,7 @@ from prism_edge.transport.staging import HOST, Staging
 from prism_edge.transport.tally import Tally
 
 NAME = "measured"
+MOST_PASSES = 25  # for the sake of a power meter
 REQUEST_PARTS = 2  # messages a rank is sent before it computes: header and body
 
 
@@ -81,6 +84,14 @@ class AnsweredPending:
         return self._payloads
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passes:
+    """Seconds of passes in a row: those that warmed up, then those that count."""
+
+    warm: list[float]
+    counted: list[float]
+
+
 def measure(
     model: Model,
     plan: Plan,
@@ -90,34 +101,40 @@ def measure(
     repeats: int,
     *,
     prefill: bool = False,
-) -> list[float]:
-    """Seconds of ``repeats`` passes of ``rank``'s part of a request, from its input to its last
-    message or, on rank 0, the outputs.
+    until_steady: bool = False,
+    at_least_s: float = 0.0,
+) -> Passes:
+    """``repeats`` passes of ``rank``'s part of a request, from its input to its last message or, on
+    rank 0, the outputs.
 
-    The first pass is not counted. ``prefill``: of reading prompts, not of a whole forward. Raises
-    ``PlanError`` when the plan does not fit.
+    One pass warms up; ``until_steady``: more of them, until they do not drift. Passes go on until
+    they have taken ``at_least_s``, so that a power meter sees them. ``prefill``: of reading
+    prompts, not of a whole forward. Raises ``PlanError`` when the plan does not fit.
     """
     inputs = blank_inputs(model, batch, tokens)
     asking = Answered(0, plan.p)
     once = Sampling(max_new_tokens=1)
     ask: Callable[..., object] = partial(read_prompts, sampling=once) if prefill else lead
     request = partial(ask, model, NAME, plan, inputs, group=asking, recorder=Recorder())
-    seconds = []
-    if rank == 0:
-        for _ in range(repeats + 1):
-            start_s = time.perf_counter()
-            request()
-            synchronise(model.device)
-            seconds.append(time.perf_counter() - start_s)
-        return seconds[1:]
-    request()
-    for _ in range(repeats + 1):
-        group = Answered(rank, plan.p, asking.sent[rank])
+    if rank > 0:
+        request()  # makes the messages that the rank is sent
+
+    def seconds() -> float:
+        group = Answered(rank, plan.p, asking.sent[rank]) if rank > 0 else None
         start_s = time.perf_counter()
-        follow({NAME: model}, group)
+        if group is None:
+            request()
+        else:
+            follow({NAME: model}, group)
         synchronise(model.device)
-        seconds.append(time.perf_counter() - start_s)
-    return seconds[1:]
+        return time.perf_counter() - start_s
+
+    warm, counted = [seconds()], list[float]()
+    while until_steady and not warm_enough(warm):
+        warm.append(seconds())
+    while len(counted) < repeats or (sum(counted) < at_least_s and len(counted) < MOST_PASSES):
+        counted.append(seconds())
+    return Passes(warm=warm, counted=counted)
 
 
 def blank_inputs(model: Model, batch: int, tokens: int) -> Tensors:

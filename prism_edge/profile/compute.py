@@ -1,9 +1,14 @@
-"""What every board computes: its part of a request in the production loop, never waiting."""
+"""What every board computes: its part of a request in the production loop, never waiting.
+
+Cells are visited in rounds. A cell's first visit warms it up until passes no longer drift; every
+visit begins with a pass that is not counted. Cells whose rounds still drift are visited again.
+"""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Collection, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 
@@ -12,23 +17,12 @@ from prism_edge.engine.messages import Message
 from prism_edge.errors import ClusterError
 from prism_edge.profile.engines import Engines
 from prism_edge.profile.measured import Measured
-from prism_edge.profile.sweep import Cell, Sweep, shuffled
-from prism_edge.tables import ComputeRow
+from prism_edge.profile.pause import until_cool
+from prism_edge.profile.sensors import NONE, Sensors
+from prism_edge.profile.sweep import Cell, Sweep
+from prism_edge.profile.visits import BoardVisits, affordable_repeats
 
-
-@dataclass(slots=True)
-class _Board:
-    """What is left for one board to measure in this round, and how much it has done."""
-
-    rank: int
-    name: str
-    dtype: str
-    waiting: list[Cell]
-    done_weight_s: float = 0.0
-
-    @property
-    def left_weight_s(self) -> float:
-        return sum(cell.weight_s for cell in self.waiting)
+EXTRA_ROUNDS = 2  # of the cells that are not steady
 
 
 def measure_compute(
@@ -39,117 +33,151 @@ def measure_compute(
     deadline_s: float,
     now: Callable[[], float],
     done: Collection[str] = (),
+    sensors: Sensors = NONE,
 ) -> Iterator[Measured]:
     """Every cell on every board that may play it; all boards at once, each in its own order.
     What is ``done`` is left out.
 
-    A board that is too slow for ``aim_s`` repeats nothing; after ``deadline_s`` cells are left out,
+    A board that is too slow for ``aim_s`` repeats less; after ``deadline_s`` cells are left out,
     with a warning. Raises ``ClusterError`` when a board is lost.
     """
-    for turn in range(sweep.rounds):
-        start_s = now()
-        boards = [
-            _Board(
-                rank,
-                engines.hosts[rank].name,
-                engines.fact(rank, "dtype"),
-                [
-                    cell
-                    for cell in shuffled(cells, f"{sweep.seed}/{turn}/{rank}")
-                    if _key(engines.hosts[rank].name, cell, turn) not in done
-                ],
-            )
-            for rank, cells in enumerate(sweep.cells)
-        ]
-        slowest = max(boards, key=lambda board: board.left_weight_s)
-        running: dict[Future[Message], tuple[_Board, Cell, int]] = {}
-        cut = 0
+    boards = [
+        BoardVisits(rank, host.name, engines.fact(rank, "dtype"))
+        for rank, host in enumerate(engines.hosts)
+    ]
+    for turn in range(sweep.rounds + EXTRA_ROUNDS):
+        extra, start_s = turn >= sweep.rounds, now()
         for board in boards:
-            _start_next(engines, board, running, 0.0, float("inf"))
-        while running:
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                board, cell, repeats = running.pop(future)
+            cells = board.unsteady() if extra else sweep.cells[board.rank]
+            board.begin(cells, turn, sweep.seed, done)
+        if extra and not any(board.waiting for board in boards):
+            break
+        this = _Round(engines, sensors, boards, turn, extra, aim_s, deadline_s, now)
+        yield from this.measure()
+        if this.cut:
+            yield Measured(text="compute", warning=_cut_warning(turn, this.cut, sweep))
+            break
+        if not extra and turn + 1 < sweep.rounds and 2 * now() - start_s > aim_s:
+            yield Measured(text="compute", warning=_aim_warning(turn, sweep))
+            break
+        if turn + 1 >= sweep.rounds and now() >= aim_s:
+            break
+    for board in boards:
+        for cell in board.unsteady():
+            yield Measured(text=board.text(cell), warning=_drift_warning(board, cell))
+
+
+@dataclass(slots=True)
+class _Visit:
+    """An order under way. ``stop_s``: when its answer came, on the monotonic clock."""
+
+    board: BoardVisits
+    cell: Cell
+    repeats: int
+    stop_s: float = 0.0
+
+    def over(self, _: Future[Message]) -> None:
+        self.stop_s = time.monotonic()
+
+
+class _Round:
+    """One visit of every board's waiting cells. ``cut``: cells left out at the deadline."""
+
+    def __init__(
+        self,
+        engines: Engines,
+        sensors: Sensors,
+        boards: list[BoardVisits],
+        turn: int,
+        extra: bool,
+        aim_s: float,
+        deadline_s: float,
+        now: Callable[[], float],
+    ) -> None:
+        self.cut = 0
+        self._engines, self._sensors, self._boards = engines, sensors, boards
+        self._turn, self._now = turn, now
+        self._start_s, self._aim_s, self._deadline_s = now(), aim_s, deadline_s
+        slowest = max(boards, key=lambda board: board.left_weight_s)
+        self._weighed = None if extra else slowest  # whose cells are progress
+        self._running: dict[Future[Message], _Visit] = {}
+
+    def measure(self) -> Iterator[Measured]:
+        """Every waiting cell once, unless the time is up or a board changes."""
+        for board in self._boards:
+            yield from self._next(board)
+        while self._running:
+            for future in wait(self._running, return_when=FIRST_COMPLETED).done:
+                visit = self._running.pop(future)
+                board = visit.board
                 try:
-                    seconds = future.result().fields["seconds"]
+                    said = future.result().fields
                 except EngineGoneError as error:
                     raise ClusterError(f"board {board.name}: {error}") from error
-                board.done_weight_s += cell.weight_s * (repeats + 1) / (cell.repeats + 1)
-                yield Measured(
-                    text=f"compute {board.name} {cell.model} batch {cell.batch}, "
-                    f"{cell.own} of {cell.known} tokens: {statistics.median(seconds) * 1e3:.1f} ms",
-                    key=_key(board.name, cell, turn),
-                    rows=_rows(board, cell, turn, seconds),
-                    weight_s=cell.weight_s if board is slowest else 0.0,
-                )
-                if now() < deadline_s:
-                    passed_s = now() - start_s
-                    _start_next(engines, board, running, passed_s, aim_s - start_s - passed_s)
+                if (why := self._sensors.changed(board.rank)) is not None:
+                    yield self._give_up(board, why)
+                    continue
+                yield self._finished(visit, said["warm"], said["seconds"])
+                if self._now() < self._deadline_s:
+                    yield from self._next(board)
                 else:
-                    cut += len(board.waiting)
+                    self.cut += len(board.waiting)
                     board.waiting.clear()
-        if cut:
-            yield Measured(text="compute", warning=_cut_warning(turn, cut, sweep))
-        if cut or (now() >= aim_s and turn + 1 < sweep.rounds):
+
+    def _next(self, board: BoardVisits) -> Iterator[Measured]:
+        """The board's next cell is under way."""
+        if not board.waiting:
             return
-
-
-def affordable_repeats(
-    cell: Cell, *, left_weight_s: float, done_weight_s: float, passed_s: float, left_s: float
-) -> int:
-    """The cell's repeats when, at the pace so far, everything left fits ``left_s``; else one."""
-    if done_weight_s == 0:
-        return cell.repeats
-    return cell.repeats if left_weight_s * passed_s / done_weight_s <= left_s else 1
-
-
-def _start_next(
-    engines: Engines,
-    board: _Board,
-    running: dict[Future[Message], tuple[_Board, Cell, int]],
-    passed_s: float,
-    left_s: float,
-) -> None:
-    if not board.waiting:
-        return
-    repeats = affordable_repeats(
-        board.waiting[-1],
-        left_weight_s=board.left_weight_s,
-        done_weight_s=board.done_weight_s,
-        passed_s=passed_s,
-        left_s=left_s,
-    )
-    cell = board.waiting.pop()
-    future = engines.submit(
-        board.rank,
-        "measure",
-        model=cell.model,
-        plan=str(cell.plan),
-        rank=cell.rank,
-        batch=cell.batch,
-        tokens=cell.tokens,
-        repeats=repeats,
-    )
-    running[future] = board, cell, repeats
-
-
-def _key(board: str, cell: Cell, turn: int) -> str:
-    return f"compute/{board}/{'/'.join(map(str, cell.key))}/{turn}"
-
-
-def _rows(board: _Board, cell: Cell, turn: int, seconds: Sequence[float]) -> tuple[ComputeRow, ...]:
-    return tuple(
-        ComputeRow(
-            board=board.name,
-            model=cell.model,
-            batch=cell.batch,
-            tokens_own=cell.own,
-            tokens_known=cell.known,
-            dtype=board.dtype,
-            repeat=turn * cell.repeats + index,
-            latency_s=latency_s,
+        yield from until_cool(self._sensors, board.rank, board.name)
+        passed_s = self._now() - self._start_s
+        repeats = affordable_repeats(
+            board.waiting[-1],
+            left_weight_s=board.left_weight_s,
+            done_weight_s=board.done_weight_s,
+            passed_s=passed_s,
+            left_s=self._aim_s - self._start_s - passed_s,
         )
-        for index, latency_s in enumerate(seconds)
-    )
+        cell = board.waiting.pop()
+        visit = _Visit(board, cell, repeats)
+        future = self._engines.submit(
+            board.rank,
+            "measure",
+            model=cell.model,
+            plan=str(cell.plan),
+            rank=cell.rank,
+            batch=cell.batch,
+            tokens=cell.tokens,
+            repeats=repeats,
+            until_steady=cell not in board.first,
+            at_least_s=self._sensors.least_s(board.rank),
+        )
+        future.add_done_callback(visit.over)
+        self._running[future] = visit
+
+    def _finished(self, visit: _Visit, warm: list[float], seconds: list[float]) -> Measured:
+        board, cell = visit.board, visit.cell
+        board.done_weight_s += cell.weight_s * (visit.repeats + 1) / (cell.repeats + 1)
+        board.first.setdefault(cell, [*warm, *seconds])
+        median = statistics.median(seconds)
+        board.medians.setdefault(cell, []).append(median)
+        mean_w = self._sensors.mean_w(board.rank, visit.stop_s - sum(seconds), visit.stop_s)
+        return Measured(
+            text=f"{board.text(cell)}: {median * 1e3:.1f} ms",
+            key=board.key(cell, self._turn),
+            rows=board.rows(cell, self._turn, seconds, mean_w),
+            weight_s=cell.weight_s if board is self._weighed else 0.0,
+        )
+
+    def _give_up(self, board: BoardVisits, why: str) -> Measured:
+        """The board is not trusted from here on: nothing more of it is measured."""
+        left = len(board.waiting) + 1
+        board.over = True
+        board.waiting.clear()
+        return Measured(
+            text=f"compute {board.name}",
+            warning=f"board {board.name}: {why} during the sweep: {left} visits of round "
+            f"{self._turn + 1} and all later ones were left out; set it back and use --resume",
+        )
 
 
 def _cut_warning(turn: int, cut: int, sweep: Sweep) -> str:
@@ -159,4 +187,20 @@ def _cut_warning(turn: int, cut: int, sweep: Sweep) -> str:
     return (
         f"time was up: {cut} of {total} compute cells were not measured, and plans that need them "
         f"cannot be chosen; allow more --max-seconds or fewer --batches"
+    )
+
+
+def _aim_warning(turn: int, sweep: Sweep) -> str:
+    return (
+        f"compute cells were measured in {turn + 1} of {sweep.rounds} rounds: there was no time "
+        f"for more; --resume adds the others"
+    )
+
+
+def _drift_warning(board: BoardVisits, cell: Cell) -> str:
+    visits = len(board.medians[cell])
+    between = f"between its {visits} rounds" if visits > 1 else "in its only round"
+    return (
+        f"{board.text(cell)}: not steady, it drifts by {board.drift(cell):+.0%} {between}; "
+        f"something else may have run on the board: profile again"
     )

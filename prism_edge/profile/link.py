@@ -1,112 +1,172 @@
-"""What it takes to get bytes from one board's memory into another's: staging, and the link itself.
+"""What it takes to get bytes from one board's memory into another's: the link, with its transport.
 
-The link is timed with the production transport, framing and all.
+One series at a time has the medium for itself. A first visit tries the payloads in order of size,
+to see which the link can carry in reasonable time; then rounds visit all cells in random order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from itertools import product
+import random
+import statistics
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from itertools import combinations
 
 from prism_edge.profile.engines import Engines
 from prism_edge.profile.measured import Measured
 from prism_edge.profile.sweep import Sweep
-from prism_edge.tables import LinkRow, StagingRow
-from prism_edge.tables.rows import LinkOp
-from prism_edge.tables.staging_rule import DIRECTIONS
+from prism_edge.tables import LinkRow
+from prism_edge.tables.rows import LinkOp, Load
 
-LINK_OPS: tuple[LinkOp, ...] = ("exchange", "oneway")
-SLOW_S = 1.5  # a payload that takes longer is sent twice, and no larger one is tried
-STAGING_REPEATS = 20
-STAGING_BYTES = tuple(4096 << k for k in range(13))  # to 16 MiB, of a board with an accelerator
+SLOW_S = 1.5  # after a payload that takes longer no larger one is tried,
+LONGEST_S = 4.0  # nor one that would take longer than this at the same pace
+CELL_S = 2.0  # a cell that would take longer is repeated less
+LEAST_REPEATS = 3
 
 
-def measure_staging(
-    engines: Engines, payloads: Sequence[int], done: Collection[str] = ()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """What is sent in all sizes. ``ranks``: who takes part; of ``oneway`` sender and receiver."""
+
+    op: LinkOp
+    ranks: tuple[int, ...]
+    load: Load = "idle"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cell:
+    """One payload of a series. ``repeats``: in each round."""
+
+    series: Series
+    size: int
+    repeats: int
+    key: str
+    text: str
+
+
+def series_of(boards: int) -> list[Series]:
+    """All that is measured between so many boards.
+
+    Every pair exchanges; with the leader also while both compute, and one way in both directions,
+    because it scatters and gathers. More than two boards exchange all at once as well.
+    """
+    found = [Series(op="exchange", ranks=pair) for pair in combinations(range(boards), 2)]
+    for rank in range(1, boards):
+        found.append(Series(op="exchange", ranks=(0, rank), load="loaded"))
+        found += [Series(op="oneway", ranks=ranks) for ranks in ((0, rank), (rank, 0))]
+    if boards > 2:
+        everybody = tuple(range(boards))
+        found += [Series(op="exchange", ranks=everybody, load=load) for load in ("idle", "loaded")]
+    return found
+
+
+def measure_link(
+    engines: Engines,
+    sweep: Sweep,
+    done: Collection[str] = (),
+    *,
+    deadline_s: float = float("inf"),
+    now: Callable[[], float] = lambda: 0.0,
 ) -> Iterator[Measured]:
-    """Every way between device and host memory that is not ``done``, one board after another."""
-    for rank, host in enumerate(engines.hosts):
-        faults = engines.paths(rank)
-        paths = [path for path, fault in faults.items() if fault is None]
-        sizes = payloads if "copy" in paths else STAGING_BYTES
-        for size, path, direction in product(sizes, paths, DIRECTIONS):
-            key = f"staging/{host.name}/{path}/{direction}/{size}"
-            if key in done:
+    """Payloads between boards, one series at a time; not what is ``done``.
+
+    Rounds are dropped after ``deadline_s``, with a warning.
+    """
+    names = [host.name for host in engines.hosts]
+    cells: list[_Cell] = []
+    for series in series_of(len(names)):
+        found, slow = _tried(engines, series, names, sweep, done)
+        cells += found
+        if slow is not None:
+            yield slow
+    source = random.Random(f"{sweep.seed}/link")
+    for turn in range(sweep.payload_rounds):
+        for cell in source.sample(cells, len(cells)):
+            if f"{cell.key}/{turn}" in done:
                 continue
-            reply = engines.ask(
-                rank, "stage", path=path, direction=direction, bytes=size, repeats=STAGING_REPEATS
+            if now() >= deadline_s:
+                rounds = f"{turn} of {sweep.payload_rounds} rounds"
+                yield Measured(text="link", warning=f"time was up after {rounds} of the link")
+                return
+            yield _visited(engines, cell, names, turn)
+
+
+def _tried(
+    engines: Engines, series: Series, names: list[str], sweep: Sweep, done: Collection[str]
+) -> tuple[list[_Cell], Measured | None]:
+    """The cells of a series that the link carries, and what is said of those it does not.
+
+    A series that is done as a whole is not tried again.
+    """
+    text = f"link {_between(series, names)} {series.op}{'' if series.load == 'idle' else ' loaded'}"
+    key = f"link/{'/'.join(names[rank] for rank in series.ranks)}/{series.op}/{series.load}"
+    sizes = list(sweep.payloads if series.load == "idle" else sweep.payloads[:: sweep.loaded_step])
+    slow = [size for size in sizes if f"{key}/{size}/slow" in done]
+    known = sizes[: sizes.index(slow[0]) + 1] if slow else sizes
+    turns = range(sweep.payload_rounds)
+    if all(f"{key}/{size}/{turn}" in done for size in known for turn in turns):
+        return [], None
+    cells: list[_Cell] = []
+    for size, larger in zip(known, [*known[1:], None], strict=True):
+        trial_s = max(_probe(engines, series, size, 1).seconds[0], 1e-6)
+        most = min(sweep.payload_repeats, int(CELL_S / trial_s / sweep.payload_rounds))
+        cells.append(
+            _Cell(
+                series=series,
+                size=size,
+                repeats=max(-(-LEAST_REPEATS // sweep.payload_rounds), most),
+                key=f"{key}/{size}",
+                text=f"{text} {size} B",
             )
-            rows = tuple(
-                StagingRow(
-                    board=host.name,
-                    path=path,
-                    direction=direction,
-                    bytes=size,
-                    repeat=repeat,
-                    latency_s=seconds,
-                )
-                for repeat, seconds in enumerate(reply.fields["seconds"])
-            )
-            text = f"staging {host.name} {path} {size} B {direction}"
-            yield Measured(text=text, key=key, rows=rows)
-        for path, fault in faults.items():
-            if fault is not None:
-                yield Measured(
-                    text=f"staging {host.name} {path}",
-                    warning=f"board {host.name}: staging path {path} was not measured: {fault}",
-                )
-        if "copy" in paths:
-            yield Measured(
-                text=f"staging {host.name}",
-                warning=f"board {host.name} computes on its CPU: its staging rows are plain memory "
-                f"copies (path copy), not transfers to an accelerator",
-            )
+        )
+        if larger is not None and (trial_s > SLOW_S or trial_s * larger / size > LONGEST_S):
+            said = f"{text} {size} B takes {trial_s:.1f} s: larger payloads were not measured"
+            note = Measured(text=f"{text} {size} B", key=f"{key}/{size}/slow", warning=said)
+            return cells, note
+    return cells, None
 
 
-def measure_link(engines: Engines, sweep: Sweep, done: Collection[str] = ()) -> Iterator[Measured]:
-    """Payloads between the leader and each worker, one pair at a time; not what is ``done``."""
-    src = engines.hosts[0].name
-    for rank in range(1, len(engines.hosts)):
-        dst = engines.hosts[rank].name
-        for operation in LINK_OPS:
-            cell = f"link/{src}/{dst}/{operation}"
-            for size in sweep.payloads:
-                key = f"{cell}/{size}"
-                if f"{key}/slow" in done:
-                    break
-                if key in done:
-                    continue
-                trial_s = _probe(engines, rank, operation, size, 2)[1]
-                slow = trial_s > SLOW_S
-                repeats = 2 if slow else sweep.payload_repeats
-                rows = tuple(
-                    LinkRow(
-                        src=src,
-                        dst=dst,
-                        op=operation,
-                        world=2,
-                        bytes=size,
-                        repeat=repeat,
-                        latency_s=seconds,
-                    )
-                    for repeat, seconds in enumerate(
-                        _probe(engines, rank, operation, size, repeats)
-                    )
-                )
-                text = f"link {src} - {dst} {operation} {size} B"
-                if not slow or size == sweep.payloads[-1]:
-                    yield Measured(text=text, key=key, rows=rows)
-                else:
-                    yield Measured(
-                        text=text,
-                        key=f"{key}/slow",
-                        rows=rows,
-                        warning=f"{text} takes {trial_s:.1f} s: larger payloads were not measured",
-                    )
-                    break
+def _visited(engines: Engines, cell: _Cell, names: list[str], turn: int) -> Measured:
+    series = cell.series
+    said = _probe(engines, series, cell.size, cell.repeats)
+    rows = tuple(
+        LinkRow(
+            src=names[series.ranks[0]],
+            dst=names[series.ranks[-1]],
+            op=series.op,
+            world=len(series.ranks),
+            load=series.load,
+            bytes=cell.size,
+            repeat=turn * 100 + index,
+            latency_s=seconds,
+            cpu_s=cpu_s,
+        )
+        for index, (seconds, cpu_s) in enumerate(zip(said.seconds, said.cpu_s, strict=True))
+    )
+    median_s = statistics.median(said.seconds)
+    text = f"{cell.text}: {median_s * 1e3:.2f} ms"
+    return Measured(text=text, key=f"{cell.key}/{turn}", rows=rows)
 
 
-def _probe(engines: Engines, rank: int, operation: LinkOp, size: int, repeats: int) -> list[float]:
-    reply = engines.ask(0, "probe", rank=rank, operation=operation, bytes=size, repeats=repeats)
-    seconds: list[float] = reply.fields["seconds"]
-    return seconds
+@dataclass(frozen=True, slots=True)
+class _Said:
+    seconds: list[float]
+    cpu_s: list[float | None]
+
+
+def _probe(engines: Engines, series: Series, size: int, repeats: int) -> _Said:
+    reply = engines.ask(
+        0,
+        "probe",
+        ranks=series.ranks,
+        operation=series.op,
+        bytes=size,
+        repeats=repeats,
+        loaded=series.load == "loaded",
+    )
+    return _Said(reply.fields["seconds"], reply.fields["cpu_s"])
+
+
+def _between(series: Series, names: list[str]) -> str:
+    sign = " > " if series.op == "oneway" else " - "
+    return sign.join(names[rank] for rank in series.ranks)

@@ -11,10 +11,12 @@ from collections.abc import Callable, Collection, Iterator
 
 from prism_edge.profile.compute import measure_compute
 from prism_edge.profile.engines import Engines
-from prism_edge.profile.link import measure_link, measure_staging
+from prism_edge.profile.link import measure_link
 from prism_edge.profile.measured import Measured
 from prism_edge.profile.request import measure_requests
+from prism_edge.profile.sensors import NONE, Sensors
 from prism_edge.profile.sweep import Sweep
+from prism_edge.profile.transfers import measure_staging
 
 
 def measure_all(
@@ -24,10 +26,11 @@ def measure_all(
     aim_s: float,
     deadline_s: float,
     done: Collection[str] = (),
+    sensors: Sensors = NONE,
     now: Callable[[], float] = time.monotonic,
 ) -> Iterator[Measured]:
     """Every row of ``sweep``; repeats are dropped to be done at ``aim_s``, cells at ``deadline_s``.
-    ``done``: keys of what was finished before, which is left out.
+    ``done``: keys of what was finished before, which is left out. ``sensors``: of the same boards.
 
     What is left out is told by warnings. Raises ``ClusterError`` when a board is lost; what was
     handed on before stays true.
@@ -40,7 +43,7 @@ def measure_all(
         )
     if together:
         engines.join()
-        yield from measure_link(engines, sweep, done)
+        yield from measure_link(engines, sweep, done, deadline_s=deadline_s, now=now)
         engines.leave()  # a worker in a group waits for requests and takes no other orders
     yield from measure_compute(
         engines,
@@ -49,6 +52,7 @@ def measure_all(
         deadline_s=deadline_s,
         now=now,
         done=done,
+        sensors=sensors,
     )
     if together:
         engines.join()
@@ -60,4 +64,5 @@ def measure_all(
         deadline_s=min(aim_s, deadline_s),
         now=now,
         done=done,
+        sensors=sensors,
     )

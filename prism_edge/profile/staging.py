@@ -11,8 +11,8 @@ from prism_edge import __version__, tables
 from prism_edge.cluster.local import LocalHost
 from prism_edge.profile.conditions import board_facts, load_average
 from prism_edge.profile.engines import start_engines
-from prism_edge.profile.link import STAGING_BYTES, measure_staging
 from prism_edge.profile.measured import Measured
+from prism_edge.profile.transfers import STAGING_BYTES, measure_staging
 
 
 def measure_machine(

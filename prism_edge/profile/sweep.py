@@ -72,13 +72,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """Everything to measure. ``cells``: by board. ``skipped``: plans that fit no model, and why."""
+    """Everything to measure. ``cells``: by board. ``payload_repeats``: in each of their rounds.
+    ``loaded_step``: of so many payloads one is exchanged while the boards compute, too.
+    ``skipped``: plans that fit no model, and why."""
 
     cells: tuple[tuple[Cell, ...], ...]
     payloads: tuple[int, ...]
     requests: tuple[Request, ...]
     rounds: int
+    payload_rounds: int
     payload_repeats: int
+    loaded_step: int
     request_rounds: int
     seed: int
     skipped: tuple[str, ...]
@@ -153,9 +157,11 @@ def plan_sweep(models: Mapping[str, ModelShape], boards: int, wish: Wish) -> Swe
             4 * KIB * (4 if wish.quick else 2) ** k for k in range(5 if wish.quick else 9)
         ),
         requests=tuple(requests),
-        rounds=1 if wish.quick else 3,
-        payload_repeats=5 if wish.quick else 20,
-        request_rounds=2 if wish.quick else 5,
+        rounds=3 if wish.quick else 4,
+        payload_rounds=3,
+        payload_repeats=2 if wish.quick else 7,
+        loaded_step=2,
+        request_rounds=3 if wish.quick else 5,
         seed=wish.seed,
         skipped=tuple(dict.fromkeys(skipped)),
     )
@@ -177,7 +183,7 @@ def _played(
         own = rank if plan.exchanges else 0  # under split every rank owns all tokens
         share = _share(plan, rank, batch)
         once_s = _weight_s(layout, own, share)
-        least, most, wanted_s = (1, 3, 2.9) if quick else (3, 10, 2.0)
+        least, most, wanted_s = (1, 3, 0.6) if quick else (2, 10, 2.0)
         repeats = max(least, min(most, int(wanted_s / once_s)))
         cell = Cell(
             model=model,

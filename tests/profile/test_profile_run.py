@@ -12,12 +12,14 @@ from rehearsal import GPT2, Rehearsal
 from prism_edge.engine.client import EngineGoneError
 from prism_edge.errors import ClusterError
 from prism_edge.plan import LOCAL, Plan
-from prism_edge.profile.compute import affordable_repeats, measure_compute
-from prism_edge.profile.link import measure_link, measure_staging
+from prism_edge.profile.compute import measure_compute
+from prism_edge.profile.link import measure_link
 from prism_edge.profile.measured import Measured
 from prism_edge.profile.request import inputs, measure_requests
 from prism_edge.profile.run import measure_all
 from prism_edge.profile.sweep import Cell, Request, Sweep, Wish, plan_sweep
+from prism_edge.profile.transfers import measure_staging
+from prism_edge.profile.visits import affordable_repeats
 from prism_edge.tables import ComputeRow, LinkRow, RequestRow, StagingRow
 
 FOREVER = float("inf")
@@ -60,9 +62,17 @@ def test_a_sweep_measures_all_it_holds() -> None:
             for row in compute
             if row.board == f"edge-{rank + 1}"
         )
-        assert counted == {cell.key[1:]: cell.repeats for cell in cells}
+        assert counted == {cell.key[1:]: sweep.rounds * cell.repeats for cell in cells}
+        assert min(counted.values()) >= 3
     assert len(rows(found, StagingRow)) == 2 * 2 * len(sweep.payloads) * 20
-    assert len(rows(found, LinkRow)) == 2 * len(sweep.payloads) * sweep.payload_repeats
+    link = Counter((row.op, row.load, row.src) for row in rows(found, LinkRow))
+    every = sweep.payload_rounds * sweep.payload_repeats
+    assert link == {
+        ("exchange", "idle", "edge-1"): 5 * every,
+        ("exchange", "loaded", "edge-1"): 3 * every,
+        ("oneway", "idle", "edge-1"): 5 * every,
+        ("oneway", "idle", "edge-2"): 5 * every,
+    }
     assert len(rows(found, RequestRow)) == len(sweep.requests) * sweep.request_rounds
     # the first request of each kind is answered, but is no row
     assert len(stage.orders("run")) == len(sweep.requests) * (sweep.request_rounds + 1)
@@ -77,7 +87,7 @@ def by_key(found: list[Measured]) -> dict[str, int]:
 @pytest.mark.parametrize("bit_per_s", [1e9, 1e6])  # on the slow link payloads are left out
 def test_every_row_is_of_a_finished_cell_and_none_is_finished_twice(bit_per_s: float) -> None:
     stage = Rehearsal(3)
-    stage.takes_s = lambda kind, fields: fields.get("bytes", 0) * 8 / bit_per_s
+    stage.takes_s = lambda kind, fields: fields.get("bytes", 1000) * 8 / bit_per_s
     found = everything(stage, sweep_for(stage, Wish(ls=(10,), batches=(1, 2))))
     assert all(item.key for item in found if item.rows)
     keys = [item.key for item in found if item.key]
@@ -88,7 +98,7 @@ def test_every_row_is_of_a_finished_cell_and_none_is_finished_twice(bit_per_s: f
 @pytest.mark.parametrize("seed", range(4))
 def test_what_is_done_is_left_out_and_nothing_else(seed: int, bit_per_s: float) -> None:
     stage = Rehearsal(2)
-    stage.takes_s = lambda kind, fields: fields.get("bytes", 0) * 8 / bit_per_s
+    stage.takes_s = lambda kind, fields: fields.get("bytes", 1000) * 8 / bit_per_s
     sweep = sweep_for(stage, Wish(ls=(10,), batches=(1, 2)))
     whole = by_key(everything(stage, sweep))
     order = list(whole)
@@ -155,9 +165,41 @@ def test_pairs_are_measured_one_at_a_time() -> None:
     stage = Rehearsal(3)
     sweep = sweep_for(stage, Wish(quick=True, ls=(10,)))
     found = rows(list(measure_link(stage.engines, sweep)), LinkRow)
-    assert {(row.src, row.dst) for row in found} == {("edge-1", "edge-2"), ("edge-1", "edge-3")}
-    assert {row.op for row in found} == {"exchange", "oneway"}
+    among = Counter((row.op, row.load, row.world, row.src, row.dst) for row in found)
+    assert among.keys() == {
+        *(("exchange", "idle", 2, f"edge-{a}", f"edge-{b}") for a, b in ((1, 2), (1, 3), (2, 3))),
+        *(("exchange", "loaded", 2, "edge-1", f"edge-{b}") for b in (2, 3)),
+        *(("oneway", "idle", 2, f"edge-{a}", f"edge-{b}") for a, b in ((1, 2), (2, 1))),
+        *(("oneway", "idle", 2, f"edge-{a}", f"edge-{b}") for a, b in ((1, 3), (3, 1))),
+        *(("exchange", load, 3, "edge-1", "edge-3") for load in ("idle", "loaded")),
+    }
     assert {row.bytes for row in found} == set(sweep.payloads)
+    assert len({row.repeat for row in found}) == sweep.payload_rounds * sweep.payload_repeats
+
+
+def test_the_cells_of_a_link_are_visited_in_rounds_in_random_order() -> None:
+    def order(seed: int) -> list[str]:
+        stage = Rehearsal(2)
+        found = measure_link(stage.engines, sweep_for(stage, Wish(quick=True, seed=seed)))
+        return [item.key for item in found]
+
+    first = order(0)
+    assert first == order(0)
+    assert first != order(1)
+    turns = [key.rpartition("/")[2] for key in first]
+    assert turns == sorted(turns)
+    rounds = [[key.rpartition("/")[0] for key in first if key.endswith(f"/{n}")] for n in "012"]
+    assert sorted(rounds[0]) == sorted(rounds[1]) == sorted(rounds[2])
+    assert rounds[0] != rounds[1]
+
+
+def test_a_link_that_takes_too_long_is_left_after_a_round() -> None:
+    stage = Rehearsal(2)
+    stage.takes_s = lambda kind, fields: 0.2
+    sweep = sweep_for(stage, Wish(quick=True))
+    found = list(measure_link(stage.engines, sweep, deadline_s=stage.clock() + 13, now=stage.clock))
+    assert warnings(found) == ["time was up after 1 of 3 rounds of the link"]
+    assert len({(row.op, row.load, row.src, row.bytes) for row in rows(found, LinkRow)}) == 18
 
 
 def test_a_slow_link_is_not_flooded() -> None:
@@ -168,8 +210,8 @@ def test_a_slow_link_is_not_flooded() -> None:
     largest = max(row.bytes for row in rows(found, LinkRow))
     assert largest == 256 * 1024
     counted = Counter(row.bytes for row in rows(found, LinkRow) if row.op == "oneway")
-    assert counted[largest] == 2
-    assert counted[4096] == 5
+    assert counted[largest] == 2 * 3  # in both directions
+    assert counted[4096] == 2 * 6
     assert any("larger payloads were not measured" in text for text in warnings(found))
 
 
@@ -249,7 +291,8 @@ def test_every_repeat_of_a_cell_has_a_number_of_its_own() -> None:
     found = everything(stage, sweep_for(stage, Wish()))
     numbered = [(row.batch, row.repeat) for row in rows(found, ComputeRow)]
     assert len(set(numbered)) == len(numbered)
-    assert max(repeat for batch, repeat in numbered if batch == 8) == 8  # three rounds of three
+    of_8 = [repeat for batch, repeat in numbered if batch == 8]
+    assert of_8 == [0, 1, 100, 101, 200, 201, 300, 301]  # four rounds of two
 
 
 def test_a_board_that_is_lost_is_named() -> None:

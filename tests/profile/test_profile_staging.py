@@ -8,9 +8,9 @@ import pytest
 
 from prism_edge import tables
 from prism_edge.errors import ModelError
-from prism_edge.profile.link import STAGING_BYTES
 from prism_edge.profile.measured import Measured
 from prism_edge.profile.staging import measure_machine, medians
+from prism_edge.profile.transfers import STAGING_BYTES
 from prism_edge.tables.staging_rule import PATHS, fastest_rule
 
 

@@ -159,9 +159,10 @@ def test_a_quick_sweep_repeats_small_cells_more_and_is_quicker() -> None:
     quick, full = plan_sweep({"vit": VIT}, 2, QUICK), plan_sweep({"vit": VIT}, 2, Wish(ls=(10,)))
     repeats = {(cell.batch, cell.known): cell.repeats for cell in quick.cells[0]}
     assert repeats[1, 109] == 3
+    assert quick.rounds >= 3  # so every cell has three repeats, at three different times
     assert repeats[8, 197] == 1
-    assert all(cell.repeats >= 3 for cell in full.cells[0])
-    assert quick.weight_s < full.weight_s / 4
+    assert all(cell.repeats >= 2 for cell in full.cells[0])
+    assert quick.weight_s < full.weight_s / 1.5
 
 
 def test_the_order_depends_on_the_seed_alone() -> None:
