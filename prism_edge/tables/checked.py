@@ -13,6 +13,8 @@ from prism_edge.errors import PlanError, TableError
 from prism_edge.plan import Plan
 
 _SIGNED = ("value", "ci_low", "ci_high")  # every other number is a count, a time, a size
+_SOME = ("latency_s", "batch", "tokens", "tokens_own", "tokens_known", "bytes", "n")  # never 0
+_LEAST = {"world": 2}
 _T = TypeVar("_T")
 
 
@@ -85,8 +87,11 @@ def check(name: str, hint: Any, value: object) -> None:
         if not whole and (hint is int or not isinstance(value, float)):
             raise TableError(f"{name}={value!r} is not a {'whole ' if hint is int else ''}number")
         assert isinstance(value, int | float)
-        if not math.isfinite(value) or (value < 0 and name not in _SIGNED):
-            raise TableError(f"{name}={value!r}, allowed is a finite number from 0")
+        least = _LEAST.get(name, 0)
+        if not math.isfinite(value) or (value < least and name not in _SIGNED):
+            raise TableError(f"{name}={value!r}, allowed is a finite number from {least}")
+        if value == 0 and name in _SOME:
+            raise TableError(f"{name}={value!r}, allowed is more than 0")
     elif hint is str:
         if not isinstance(value, str) or not value.isprintable():
             raise TableError(f"{name}={value!r} is not one line of text")

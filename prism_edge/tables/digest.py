@@ -6,23 +6,25 @@ import hashlib
 from pathlib import Path
 
 from prism_edge.errors import TableError
+from prism_edge.tables.log import LOG
 from prism_edge.tables.rows import HEADER, REMEDY, TABLES
 
 HEX_DIGITS = 16  # as many as a model's fingerprint has
 
 
 def digest(directory: Path) -> str:
-    """16 hexadecimal digits over the bytes of every table in ``directory``, and of profile.toml.
+    """16 hexadecimal digits over the bytes of every table in ``directory``, of profile.toml and of
+    the log of a run that has not ended.
 
-    A table that is not there counts as such. Raises ``TableError`` when there is no profile.
+    A file that is not there counts as such. Raises ``TableError`` when there is no profile.
     """
     found = hashlib.sha256()
-    for name in (HEADER, *(f"{table}.csv" for table in TABLES)):
+    for name in (HEADER, *(f"{table}.csv" for table in TABLES), LOG):
         path = directory / name
         try:
             body = path.read_bytes()
         except FileNotFoundError as error:
-            if name == HEADER:
+            if name == HEADER and not (directory / LOG).exists():
                 raise TableError(f"{path}: no such file; {REMEDY}") from error
             continue
         except OSError as error:

@@ -2,52 +2,61 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import hashlib
+import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from prism_edge.errors import TableError
-from prism_edge.tables.checked import build, hints, parse, unknown
-from prism_edge.tables.rows import HEADER, LATER, REMEDY, SCHEMA, TABLES, Profile, Row
+from prism_edge.tables.csv_text import at, csv_of, rows_of
+from prism_edge.tables.doubtful import missing_boards, strange_times
+from prism_edge.tables.head import head_of, profile_of
+from prism_edge.tables.rows import HEADER, REMEDY, TABLES, Profile
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-NEWLINE = "\n"
-_R = TypeVar("_R", bound=Row)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A profile as its files have it. ``doubts``: what a reader should know of these files;
+    ``edited``: files that are not as they were written."""
+
+    profile: Profile
+    doubts: tuple[str, ...]
+    edited: tuple[str, ...]
 
 
 def write(directory: Path, profile: Profile) -> None:
-    """``directory`` holds ``profile``; every file appears whole, ``profile.toml`` last."""
+    """``directory`` holds ``profile``; every file appears whole, ``profile.toml`` last.
+
+    Raises ``TableError`` when the directory cannot be written.
+    """
     import tomli_w  # only who measures writes
 
-    directory.mkdir(parents=True, exist_ok=True)
-    counts: dict[str, int] = {}
-    for table, cls in TABLES.items():
-        rows = getattr(profile, table)
-        counts[table] = len(rows)
-        text = io.StringIO(newline="")
-        lines = csv.writer(text, lineterminator="\n")
-        lines.writerow(hints(cls))
-        lines.writerows([_cell(getattr(row, name)) for name in hints(cls)] for row in rows)
-        _replace(directory / f"{table}.csv", text.getvalue())
-    head = {key: value for key, value in asdict(profile).items() if key not in TABLES}
-    for board in head["boards"]:
-        if board["idle_w"] is None:
-            del board["idle_w"]
-    _replace(directory / HEADER, tomli_w.dumps({**head, "rows": counts}))
+    texts = {f"{table}.csv": csv_of(cls, getattr(profile, table)) for table, cls in TABLES.items()}
+    counts = {table: len(getattr(profile, table)) for table in TABLES}
+    head = {**head_of(profile), "digests": _digests(profile), "rows": counts}
+    texts[HEADER] = tomli_w.dumps(head)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            _write(_beside(directory / name), text)
+        for name in texts:
+            _beside(directory / name).replace(directory / name)
+        sync(directory)
+    except OSError as error:
+        raise TableError(f"{directory}: cannot be written ({error}); is the disk full?") from error
 
 
-def read(directory: Path) -> Profile:
-    """The profile in ``directory``, all of it checked.
+def read_tables(directory: Path) -> Found:
+    """The profile in the tables of ``directory``, all of it checked.
 
     Raises ``TableError`` naming file, line and remedy: a missing or truncated file, an unknown
     schema, an unknown or missing column (or unit), a foreign board or model, an impossible value.
@@ -57,86 +66,84 @@ def read(directory: Path) -> Profile:
         head = tomllib.loads(_text(path))
     except tomllib.TOMLDecodeError as error:
         raise TableError(f"{path}: {error}; {REMEDY}") from error
-    with _at(str(path)):
-        if head.get("schema") != SCHEMA:
-            raise TableError(f"schema is {head.get('schema')!r}, this version reads {SCHEMA}")
-        counts = head.pop("rows", None)
-        if not isinstance(counts, dict):
+    with at(str(path)):
+        counts, digests = head.pop("rows", None), head.pop("digests", {})
+        bare = profile_of(head)
+        if not isinstance(counts, dict) or not isinstance(digests, dict):
             raise TableError("table [rows] is missing")
-        bare = build(Profile, head, exclude=tuple(TABLES))
-    tables = {}
+        for key in (*counts, *digests):
+            if key not in TABLES and not (key == HEADER and key in digests):
+                raise TableError(f"unknown table {key!r}")
+    tables, doubts = dict[str, Any](), list[str]()
     for table, cls in TABLES.items():
         file = directory / f"{table}.csv"
-        tables[table] = tuple(_rows(file, cls, bare))
-        found, meant = len(tables[table]), counts.get(table)
-        if found != meant:
-            with _at(f"{file}:{found + 1}"):
-                raise TableError(f"{found} rows, {HEADER} counts {meant}: cut short or foreign")
-    return replace(bare, **tables)  # type: ignore[arg-type]
+        found = list(rows_of(cls, _text(file), str(file), bare.check_names))
+        if len(found) != counts.get(table):
+            with at(f"{file}:{len(found) + 1}"):
+                meant = counts.get(table)
+                raise TableError(
+                    f"{len(found)} rows, {HEADER} counts {meant}: cut short or foreign"
+                )
+        doubts += _strange(file, list(strange_times(found)))
+        tables[table] = tuple(row for _, row in found)
+    profile = replace(bare, **tables)
+    edited = tuple(_edited(profile, digests))
+    doubts += [
+        f"{directory / name}: not as it was written (edited, or of another run); {REMEDY}"
+        for name in edited
+    ]
+    if not digests:
+        doubts.append(f"{path}: has no [digests], so that edits by hand are not noticed")
+    return Found(profile=profile, doubts=(*doubts, *missing_boards(profile)), edited=edited)
 
 
-def _rows(path: Path, cls: type[_R], bare: Profile) -> Iterator[_R]:
-    text = _text(path)
-    with _at(f"{path}:{text.count(NEWLINE) + 1}"):
-        if not text.endswith(NEWLINE):
-            raise TableError("the last line is cut short")
-    types = hints(cls)
-    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    columns = list[str]()
-    for number in range(1, text.count(NEWLINE) + 1):
-        with _at(f"{path}:{number}"):
-            try:
-                cells = next(lines)
-            except (csv.Error, StopIteration) as error:
-                raise TableError(f"not a line of CSV: {error}") from error
-            if not columns:
-                columns = _known_columns(cells, list(types))
-                continue
-            if len(cells) != len(columns):
-                raise TableError(f"{len(cells)} cells for {len(columns)} columns")
-            named = zip(columns, cells, strict=True)
-            row = cls(**{name: parse(name, types[name], cell) for name, cell in named})
-            bare.check_names(row)
-        yield row
-
-
-def _known_columns(found: list[str], known: list[str]) -> list[str]:
-    for name in found:
-        if name not in known:
-            raise TableError(unknown("column", name, known))
-    for name in known:
-        if found.count(name) != 1 and not (name in LATER and name not in found):
-            raise TableError(f"column {name!r} is there {found.count(name)} times")
-    return found
-
-
-@contextmanager
-def _at(where: str) -> Iterator[None]:
-    """Any ``TableError`` inside says ``where``, and what to do."""
+def sync(path: Path) -> None:
+    """The names in directory ``path`` are on disk."""
+    opened = os.open(path, os.O_RDONLY)
     try:
-        yield
-    except TableError as error:
-        raise TableError(f"{where}: {error}; {REMEDY}") from error.__cause__
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
-def _cell(value: str | int | float | None) -> str:
-    return "" if value is None else str(value)
+def _strange(file: Path, found: list[tuple[int, str]]) -> Iterator[str]:
+    if found:
+        line, why = found[0]
+        others = f" (and {len(found) - 1} more like it)" if len(found) > 1 else ""
+        yield f"{file}:{line}: {why}{others}: another unit? {REMEDY}"
+
+
+def _digests(profile: Profile) -> dict[str, str]:
+    """Over the values of each table, and over the rest as ``profile.toml``."""
+    texts = {table: csv_of(cls, getattr(profile, table)) for table, cls in TABLES.items()}
+    texts[HEADER] = json.dumps(head_of(profile), sort_keys=True)
+    return {key: hashlib.sha256(text.encode()).hexdigest()[:16] for key, text in texts.items()}
+
+
+def _edited(profile: Profile, digests: Mapping[str, object]) -> Iterator[str]:
+    if not digests:
+        return
+    for key, digest in _digests(profile).items():
+        if digests.get(key) != digest:
+            yield key if key == HEADER else f"{key}.csv"
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8")
+        return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError as error:
         raise TableError(f"{path}: no such file; {REMEDY}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise TableError(f"{path}: cannot be read ({error}); {REMEDY}") from error
 
 
-def _replace(path: Path, text: str) -> None:
-    """``path`` holds ``text`` after a power cut too, or what it held before."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("w", encoding="utf-8", newline="") as file:
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
+
+
+def _write(path: Path, text: str) -> None:
+    """``path`` holds ``text`` after a power cut too."""
+    with path.open("w", encoding="utf-8", newline="") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    beside.replace(path)

@@ -37,6 +37,14 @@ class ComputeRow(Checked):
     latency_s: float
     energy_j: float | None = None
 
+    def __post_init__(self) -> None:
+        Checked.__post_init__(self)
+        if self.tokens_own > self.tokens_known:
+            raise TableError(
+                f"tokens_own={self.tokens_own} is more than tokens_known={self.tokens_known}, "
+                f"which counts them"
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagingRow(Checked):
@@ -67,6 +75,11 @@ class LinkRow(Checked):
     repeat: int
     latency_s: float
     cpu_s: float | None = None
+
+    def __post_init__(self) -> None:
+        Checked.__post_init__(self)
+        if self.src == self.dst:
+            raise TableError(f"src and dst are both {self.src!r}: no link leads there")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +118,19 @@ TABLES: dict[str, type[Row]] = {
     "request": RequestRow,
     "accuracy": AccuracyRow,
 }
+FOUND = {"latency_s", "energy_j", "cpu_s", "value", "n", "ci_low", "ci_high"}
+
+
+def identity(row: Row) -> tuple[object, ...]:
+    """What ``row`` is about, all but what was found: no two rows of a table share it."""
+    return tuple(getattr(row, name) for name in hints(type(row)) if name not in FOUND)
+
+
+def cell(row: Row) -> tuple[object, ...]:
+    """What the repeats of one measurement share."""
+    return tuple(
+        getattr(row, name) for name in hints(type(row)) if name not in FOUND and name != "repeat"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,8 +191,12 @@ class Profile(Checked):
             if len(set(names)) != len(names):
                 raise TableError(f"a {kind} is described twice: {', '.join(names)}")
         for table in TABLES:
+            seen = set[tuple[object, ...]]()
             for row in getattr(self, table):
                 self.check_names(row)
+                if identity(row) in seen:
+                    raise TableError(f"{table}: a repeat is there twice: {row}")
+                seen.add(identity(row))
 
     def check_names(self, row: Row) -> None:
         """Raise ``TableError`` when ``row`` names a board or model that the profile does not."""
