@@ -81,7 +81,7 @@ class LinkObserver:
     @property
     def link(self) -> LinkState:
         """The link now: as profiled until something else was observed."""
-        if not self.belief.samples:
+        if self.belief.samples in ((), (self.base.bandwidth_bps,)):
             return self.base
         return replace(self.base, bandwidth_bps=median(self.belief.samples), source="observed")
 
@@ -99,6 +99,8 @@ class LinkObserver:
     def probed(self, payload_bytes: int, seconds: float, now_s: float) -> LinkObserver:
         """The observer after a mutual exchange of ``payload_bytes`` each way, nothing else going
         on. One so small that its message outweighs its bytes only gives a lower bound."""
+        if not seconds > 0:
+            return self
         moving = 8 * max(1.0, self.ways * payload_bytes - self.base.burst_bytes)
         moving_s = seconds - self.base.alpha_s
         exact = moving_s >= INFORMATIVE * seconds
