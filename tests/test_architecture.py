@@ -52,6 +52,7 @@ LAYERS: dict[str, int] = {
     "deploy": 6,
     "report": 6,
     "serve": 6,
+    "decision_map": 7,
     "demo": 7,
     "cli": 8,
     "__main__": 9,

@@ -158,3 +158,32 @@ def test_deciding_loads_nothing_heavy(directory: Path) -> None:
         check=True,
     )
     assert done.stdout.splitlines()[-1] == "heavy: []"
+
+
+def test_a_map_is_written_where_it_is_asked_for(run: Run, tmp_path: Path) -> None:
+    page = tmp_path / "map.html"
+    assert run("--map", "--out", str(page)).splitlines() == [str(page)]
+    assert "net: the plan to choose" in page.read_text()
+    said = json.loads(run("--map", "--out", str(tmp_path), "--json"))
+    assert [Path(name).name for name in said["files"]] == ["decision-map.html", "decision-map.png"]
+    assert "split:p=2" in said["plans"]
+    assert all(Path(name).stat().st_size > 0 for name in said["files"])
+
+
+def test_a_map_that_cannot_be_drawn_is_refused(run: Run, tmp_path: Path) -> None:
+    assert "give --map too" in run("--out", "map.html", code=2)
+    assert "name a .html or .png file" in run("--map", "--out", "map.pdf", code=2)
+    tables.write(tmp_path / "alone", dataclasses.replace(profile(), link=()))
+    assert "no map over link rates" in run("--map", code=1, where=tmp_path / "alone")
+
+
+def test_a_budget_of_accuracy_leaves_out_plans_of_which_nobody_knows(run: Run) -> None:
+    made = json.loads(run("--max-accuracy-drop", "0.01", "--json"))
+    assert made["plan"] == "local"
+    out = {item["plan"]: item.get("reason") for item in made["considered"]}
+    assert out["prism:p=2,l=10,dtype=fp16"] is not None
+    assert out["voltage:p=2,dtype=fp32"] is None
+
+
+def test_a_journal_is_replayed_instead(run: Run, tmp_path: Path) -> None:
+    assert "no.db" in run("--replay", str(tmp_path / "no.db"), code=1)

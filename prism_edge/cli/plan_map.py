@@ -1,0 +1,43 @@
+"""``prism-edge plan --map``: the decision at every batch and link rate, as picture and page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prism_edge.cli.plan_situation import Situation
+
+
+def draw(found: Situation, out: Path, *, as_json: bool) -> None:
+    """Write the map, and print where it is."""
+    from prism_edge.decision_map.files import targets, write_map
+    from prism_edge.decision_map.grid import grid
+    from prism_edge.decision_map.words import Heading
+
+    targets(out)  # refused before anything is computed
+    measured = found.measured
+    made = grid(
+        found.costs,
+        found.aim,
+        tokens=found.tokens,
+        measured=found.batches,
+        real=found.real,
+    )
+    head = Heading(
+        model=found.costs.model,
+        tokens=found.tokens,
+        boards=found.boards,
+        cluster=measured.cluster,
+        kind=measured.kind,
+        measured=f"{measured.created:.10}",
+        aim=found.aim,
+        supposed=found.supposed,
+    )
+    paths = write_map(made, head, out)
+    if as_json:
+        plans = [str(plan) for plan in made.plans]
+        print(json.dumps({"files": [str(path) for path in paths], "plans": plans}))
+    else:
+        print("\n".join(map(str, paths)))

@@ -1,0 +1,81 @@
+"""What a map says in words, the same on paper and on the page: headings, legends, readings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prism_edge.decision_map.grid import Grid, Spot
+from prism_edge.report.units import bits_per_second, percent, seconds
+from prism_edge.schedule.events import Aim
+
+DOUBT = "not certain: the best two overlap"
+EXTRAPOLATED = "extrapolated: guessed, not measured"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heading:
+    """What the map is of. ``supposed``: what of it does not exist, in words, empty if all does."""
+
+    model: str
+    tokens: int
+    boards: tuple[str, ...]
+    cluster: str
+    kind: str
+    measured: str
+    aim: Aim
+    supposed: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return f"{self.model}: the plan to choose, by batch and link rate"
+
+    @property
+    def source(self) -> str:
+        """``lab, emulated``; ``boards`` when they are real."""
+        return self.kind if self.kind == "boards" else f"{self.kind}, emulated"
+
+    @property
+    def where(self) -> str:
+        """On what this was measured, and when."""
+        count = f"{len(self.boards)} board{'' if len(self.boards) == 1 else 's'}"
+        boards = f"{count} ({', '.join(self.boards)})"
+        return f"cluster {self.cluster}: {self.source} · {boards} · measured {self.measured}"
+
+    @property
+    def how(self) -> str:
+        """What is asked for and what is minimised; what is supposed."""
+        aim = {"latency": "least latency", "energy": "least energy", "edp": "least energy x delay"}
+        parts = [f"{self.tokens} tokens", aim[self.aim.objective]]
+        if self.aim.exact:
+            parts.append("exact plans only")
+        if self.aim.max_accuracy_drop is not None:
+            parts.append(f"at most {self.aim.max_accuracy_drop:g} less accuracy")
+        return " · ".join((*parts, *(f"what if: {text}" for text in self.supposed)))
+
+
+def reading(spot: Spot) -> str:
+    """One cell in a sentence or two."""
+    where = f"batch {spot.batch} over {bits_per_second(spot.rate_bps)}"
+    if spot.plan is None or spot.latency_s is None:
+        return f"{where}: nothing is predicted"
+    text = f"{where}: {spot.plan} {seconds(spot.latency_s)}"
+    text += f" ({seconds(spot.low_s)} to {seconds(spot.high_s)})"
+    if spot.runner_up is not None:
+        text += f"; next {spot.runner_up} {seconds(spot.runner_up_s)}"
+        text += f", margin {percent(spot.margin)}"
+    if spot.extrapolated:
+        return f"{text}; {EXTRAPOLATED}"
+    return f"{text}; {DOUBT}" if spot.doubtful else text
+
+
+def profiled_text(grid: Grid) -> str:
+    """``as profiled: 104 Mbit/s``."""
+    return f"as profiled: {bits_per_second(grid.profiled_bps)}"
+
+
+def rate_text(rate_bps: float) -> str:
+    """``50 Mbit/s``, for round rates."""
+    for scale, unit in ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")):
+        if rate_bps >= 0.999 * scale:
+            return f"{rate_bps / scale:.3g} {unit}"
+    return f"{rate_bps:.3g} bit/s"
