@@ -319,7 +319,7 @@ def test_a_bug_of_ours_costs_the_one_batch_only(tmp_path: Path) -> None:
     async def scene() -> None:
         async with leading(tmp_path) as leader:
             broken = Broken(settings_of(tmp_path))
-            broken.models(leader._models)
+            broken.models(leader._models, 0.0)
             leader._decider = broken
             with pytest.raises(ZeroDivisionError):
                 await leader.infer(call())
