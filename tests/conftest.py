@@ -53,6 +53,10 @@ NEEDS: dict[str, tuple[str, Callable[[], bool]]] = {
         "network namespaces (root, or unprivileged user namespaces)",
         lambda: runs("unshare", "-n", "true") or runs("unshare", "-Urn", "true"),
     ),
+    "ssh": (
+        "OpenSSH server, and root to run it (apt-get install openssh-server)",
+        lambda: os.geteuid() == 0 and Path("/usr/sbin/sshd").exists(),
+    ),
     "boards": ("root and systemd-nspawn", lambda: runs("systemd-nspawn", "--version")),
     "gpu": ("CUDA device", has_gpu),
     "browser": ("Chromium on PATH", lambda: any(map(shutil.which, BROWSERS))),

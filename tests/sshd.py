@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,8 +100,6 @@ def new_key(path: Path) -> str:
 @contextlib.contextmanager
 def ssh_boards(lab: Lab, directory: Path) -> Iterator[SshBoards]:
     """Every board of the lab runs an sshd that lets root in by key; they share a host key."""
-    program = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
-    assert program is not None
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where sshd drops its rights
     public = new_key(directory / "host_key")
     new_key(directory / "user_key")
@@ -111,25 +108,22 @@ def ssh_boards(lab: Lab, directory: Path) -> Iterator[SshBoards]:
     (directory / "known_hosts").write_text("".join(known))
     with contextlib.ExitStack() as stack:
         for host in lab.hosts():
-            stack.enter_context(sshd(program, host, directory))
+            stack.enter_context(sshd(host, directory))
         yield SshBoards(lab=lab, directory=directory)
 
 
 @contextlib.contextmanager
-def sshd(program: str, host: LocalHost, directory: Path) -> Iterator[None]:
+def sshd(host: LocalHost, directory: Path) -> Iterator[None]:
     config = directory / f"sshd_{host.name}"
     config.write_text(SERVER.format(address=host.address, port=PORT, directory=directory))
     with (directory / f"sshd_{host.name}.log").open("wb") as log:
-        process = host.popen(daemon(program, config), stdin=subprocess.DEVNULL, stderr=log)
+        argv = ["/usr/sbin/sshd", "-D", "-e", "-f", str(config)]  # it insists on its full path
+        process = host.popen(argv, stdin=subprocess.DEVNULL, stderr=log)
     try:
         wait_for(host.address, process)
         yield
     finally:
         kill_group(process)
-
-
-def daemon(program: str, config: Path) -> Sequence[str]:
-    return [program, "-D", "-e", "-f", str(config)]
 
 
 def wait_for(address: str, process: subprocess.Popen[bytes]) -> None:

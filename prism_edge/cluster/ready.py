@@ -12,7 +12,7 @@ from typing import Any
 from prism_edge import __version__
 from prism_edge.cluster.local import finish
 from prism_edge.cluster.ssh import SshHost, login, ssh_argv, start
-from prism_edge.cluster.ssh_faults import FAILED, fault
+from prism_edge.cluster.ssh_faults import FAILED, UNKNOWN_KEY, fault, last_line
 from prism_edge.errors import ClusterError
 from prism_edge.settings import BoardSettings
 
@@ -38,48 +38,49 @@ def ready(board: BoardSettings, models: Sequence[Path], deployed: str = DEPLOYED
     Raises ``ClusterError``, or its ``UnreachableError``, with what is missing there.
     """
     there = ["sh", "-c", _SHELL, "sh", deployed, board.python, _PYTHON, *map(str, models)]
-    # its debug words hold the fingerprint of a key that is not known
-    command = ssh_argv(board.ssh, board.ssh_config, f"exec {shlex.join(there)}", log="DEBUG1")
-    process = start(command, board.name, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    done = finish(process, f"board {board.name}", ["ssh", board.ssh], TIMEOUT_S)
+    done = _ask(board, f"exec {shlex.join(there)}")
     where = f"board {board.name} ({board.ssh})"
-    if done.returncode == FAILED:
-        by_hand = shlex.join(login(board.ssh, board.ssh_config))
-        raise fault(board.name, board.ssh, by_hand, done.stderr)
     if done.returncode == _NO_PYTHON:
         raise ClusterError(
             f"{where}: no {board.python} there; write `python` of this board in cluster.toml: "
             f"the interpreter that has prism-edge"
         )
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["nothing"])[-1]
         raise ClusterError(
-            f"{where}: looking for prism-edge there ended with code {done.returncode}: {last}"
+            f"{where}: looking for prism-edge there ended with code {done.returncode}: "
+            f"{last_line(done.stderr)}"
         )
     found = answer(where, done.stdout)
-    python, version, absent = found["python"], found["version"], found["absent"]
-    if version is None:
-        raise ClusterError(
-            f"{where}: prism-edge is not installed there for {python}; install it, or write "
-            f"`python` of this board in cluster.toml: the interpreter that has it"
-        )
-    if version != __version__:
-        raise ClusterError(
-            f"{where}: prism-edge {version} there ({python}), {__version__} here; install the "
-            f"same version on both"
-        )
-    if absent:
-        raise ClusterError(
-            f"{where}: no directory {', '.join(absent)} there; a model's path is its path on the "
-            f"board: copy it there, or name the path it has there"
-        )
+    lacking = lack(found["python"], found["version"], found["absent"])
+    if lacking:
+        raise ClusterError(f"{where}: {lacking}")
     return SshHost(
         name=board.name,
         address=board.address,
         target=board.ssh,
         config=board.ssh_config,
-        python=python,
+        python=found["python"],
     )
+
+
+def lack(python: str, version: str | None, absent: Sequence[str]) -> str | None:
+    """What a board that was asked still needs; None: nothing."""
+    if version is None:
+        return (
+            f"prism-edge is not installed there for {python}; install it, or write `python` of "
+            f"this board in cluster.toml: the interpreter that has it"
+        )
+    if version != __version__:
+        return (
+            f"prism-edge {version} there ({python}), {__version__} here; install the same "
+            f"version on both"
+        )
+    if absent:
+        return (
+            f"no directory {', '.join(absent)} there; a model's path is its path on the board: "
+            f"copy it there, or name the path it has there"
+        )
+    return None
 
 
 def answer(where: str, printed: str) -> dict[str, Any]:
@@ -98,3 +99,19 @@ def answer(where: str, printed: str) -> dict[str, Any]:
             f"cluster.toml a Python, and may any command be run by SSH?"
         ) from None
     return found
+
+
+def _ask(board: BoardSettings, line: str) -> subprocess.CompletedProcess[str]:
+    """The finished command line. Raises ``ClusterError`` when SSH does not get through."""
+
+    def run(log: str) -> subprocess.CompletedProcess[str]:
+        command = ssh_argv(board.ssh, board.ssh_config, line, log=log)
+        process = start(command, board.name, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return finish(process, f"board {board.name}", ["ssh", board.ssh], TIMEOUT_S)
+
+    done = run("INFO")
+    if done.returncode != FAILED:
+        return done
+    # only the words for debugging hold the fingerprint of a key that is not known
+    said = done.stderr + (run("DEBUG1").stderr if UNKNOWN_KEY in done.stderr else "")
+    raise fault(board.name, board.ssh, shlex.join(login(board.ssh, board.ssh_config)), said)

@@ -7,6 +7,7 @@ import re
 from prism_edge.errors import ClusterError, UnreachableError
 
 FAILED = 255  # the exit code that is ssh's own and not the command's
+UNKNOWN_KEY = "host key is known for"
 _KEY = re.compile(r"(?:Server host key: \S+ |sent by the remote host is\s+)(SHA256:[\w+/=]+)")
 _REMOVE = re.compile(r"^\s*(ssh-keygen -f .*)$", re.MULTILINE)
 _UNREACHABLE = (
@@ -30,8 +31,7 @@ def fault(board: str, target: str, by_hand: str, said: str) -> ClusterError:
     where, hand = f"board {board} ({target})", f"`{by_hand}`"
     key = _KEY.search(said)
     shown = f", {key[1]}" if key else ""
-    lines = [line for line in said.splitlines() if line.strip() and not line.startswith("debug")]
-    last, said = (lines or ["it said nothing"])[-1].strip(" ."), "\n".join(lines)
+    last, said = last_line(said), _spoken(said)
     if "HOST IDENTIFICATION HAS CHANGED" in said or "has changed and you have" in said:
         remove = _REMOVE.search(said)
         return ClusterError(
@@ -40,7 +40,7 @@ def fault(board: str, target: str, by_hand: str, said: str) -> ClusterError:
             f"/etc/ssh/ssh_host_ed25519_key.pub` prints on it, then forget the old one: "
             f"{remove[1] if remove else 'ssh-keygen -R HOST'}"
         )
-    if "host key is known for" in said or "Host key verification failed" in said:
+    if UNKNOWN_KEY in said or "Host key verification failed" in said:
         return ClusterError(
             f"{where}: its host key is not known here{shown}; compare it with what `ssh-keygen -lf "
             f"/etc/ssh/ssh_host_ed25519_key.pub` prints on the board, then log in once by {hand}"
@@ -55,3 +55,12 @@ def fault(board: str, target: str, by_hand: str, said: str) -> ClusterError:
             f"{where}: {last}; is the board on and in this network, and does sshd run? Try {hand}"
         )
     return ClusterError(f"{where}: ssh failed: {last}; try {hand}")
+
+
+def last_line(said: str) -> str:
+    """The reason, as a rule; never words for debugging."""
+    return (_spoken(said).strip() or "it said nothing").splitlines()[-1].strip(" .")
+
+
+def _spoken(said: str) -> str:
+    return "\n".join(line for line in said.splitlines() if not line.startswith("debug"))

@@ -34,6 +34,7 @@ def test_it_is_a_host() -> None:
     assert (host.name, host.address) == ("edge-2", "10.0.0.2")
 
 
+@pytest.mark.ssh
 def test_a_users_configuration_is_followed_but_not_where_it_would_be_less_safe(
     tmp_path: Path,
 ) -> None:
@@ -57,6 +58,7 @@ def test_a_users_configuration_is_followed_but_not_where_it_would_be_less_safe(
     assert found.get("remotecommand", "none") == "none"
 
 
+@pytest.mark.ssh
 @pytest.mark.parametrize(
     ("target", "expected"),
     [

@@ -46,6 +46,7 @@ def test_a_board_without_ssh_is_named_before_any_is_asked() -> None:
         find_place(replace(PACED, kind="boards", boards=boards))
 
 
+@pytest.mark.ssh
 def test_what_is_wrong_on_any_board_is_told_at_once(tmp_path: Path) -> None:
     """No network is needed to be told that a configuration is not there."""
     nowhere = tmp_path / "none"
