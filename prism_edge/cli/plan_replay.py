@@ -136,8 +136,9 @@ def readable(lives: Sequence[Life], now: str) -> Iterator[str]:
     """The replay for people: the result first, then what differs, then the plans taken."""
     from prism_edge.schedule.explain import link_text
 
-    others = sorted({digest_of(life) or now for life in lives} - {now})
-    ours = [life for life in lives if digest_of(life) == now]
+    told = [life for life in lives if life.decisions or life.gaps]
+    others = sorted({digest_of(life) or now for life in told} - {now})
+    ours = [life for life in told if digest_of(life) == now]
     if ours or not others:
         yield f"over the tables they were taken by ({now}): {_counted(ours)}"
     if others:

@@ -52,24 +52,20 @@ class Record:
         self._write(lambda journal: journal.event(row))
 
     def noted(self, event: Event, decision: Decision | None, request: str | None) -> None:
-        """The policy has learnt of ``event``, and taken ``decision`` if it was asked."""
+        """The policy has learnt of ``event``, and taken ``decision`` if it was asked.
+
+        Call it for every event in the order they were given to the policy, or replay cannot follow;
+        it may come later than the event, whose monotonic time the wall clock is told from.
+        """
         if self._journal is None:
             return
-        plan, why = (None, None) if decision is None else (str(decision.plan), decision.why)
-        self.decided(to_json(event), plan, why, request)
-
-    def decided(
-        self,
-        event: str,
-        plan: str | None = None,
-        why: str | None = None,
-        request: str | None = None,
-    ) -> None:
-        """The policy has learnt of ``event`` (JSON), and decided, if it was asked.
-
-        Call it for every event in the order they were given to the policy, or replay cannot follow.
-        """
-        row = DecisionRow(t_s=time.time(), event=event, plan=plan, why=why, request=request)
+        row = DecisionRow(
+            t_s=time.time() - time.monotonic() + event.now_s,
+            event=to_json(event),
+            plan=None if decision is None else str(decision.plan),
+            why=None if decision is None else decision.why,
+            request=request,
+        )
         self._write(lambda journal: journal.decision(row))
 
     def answered(

@@ -163,6 +163,13 @@ def test_what_was_decided_over_these_tables_comes_before_what_was_not(
     assert out[3].startswith(f"row {row}, ")
 
 
+def test_a_start_without_tables_is_not_worth_a_word(run: Run, tmp_path: Path) -> None:
+    without = dataclasses.replace(DAY[0], event=DAY[0].event.replace(digest(LAB), "none"))
+    out = run(written(tmp_path / "journal.sqlite", [without, *DAY]))
+    assert out.startswith(told(len(ASKED), len(ASKED)))
+    assert "OTHER TABLES" not in out
+
+
 def test_a_damaged_event_costs_what_follows_it_and_is_told(run: Run, journal: Path) -> None:
     row = ASKED[5]
     spoil(journal, "UPDATE decisions SET event = '{' WHERE number = ?", row)

@@ -11,6 +11,8 @@ import pytest
 
 from prism_edge.energy.journal import Journal, decisions, read
 from prism_edge.energy.sample import Sample
+from prism_edge.schedule.events import Asked, Probed, from_json
+from prism_edge.schedule.policy import without_tables
 from prism_edge.serve.batcher import Waiting
 from prism_edge.serve.metrics import Metrics
 from prism_edge.serve.record import LAST, Record
@@ -77,17 +79,25 @@ def test_batches_events_and_samples_are_on_disk_after_close(tmp_path: Path) -> N
 def test_a_decision_leads_to_the_request_that_was_answered_by_it(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     record = Record(journal_at(path), Metrics())
-    record.decided('{"started": 1}')
-    record.decided('{"asked": 2}', "local", "because", "r-1")
+    now_s, wall_s = time.monotonic(), time.time()
+    decision = without_tables("of a reason")
+    events = [
+        Probed(now_s=now_s - 60, bytes=1, seconds=(0.25,)),
+        *(Asked(now_s=now_s, model="m", batch=k, tokens=5, boards=("a",)) for k in (1, 2)),
+    ]
+    record.noted(events[0], None, None)
+    record.noted(events[1], decision, "r-1")
     record.answered(waiting(0.0), 1, RESULT, "so", 0.0, 0.1, "r-1")
-    record.decided('{"asked": 3}', "local", "because", "r-2")
+    record.noted(events[2], decision, "r-2")
     record.failed("m", 1, None, "broken", 0.0, "r-2")
     record.failed("m", 1, None, "never asked", 0.0)
     record.close()
     rows = [row for _, row in decisions(path)]
-    assert [row.event for row in rows] == ['{"started": 1}', '{"asked": 2}', '{"asked": 3}']
-    assert [(row.plan, row.why) for row in rows] == [(None, None), *[("local", "because")] * 2]
-    assert abs(rows[0].t_s - time.time()) < 60
+    assert [from_json(row.event) for row in rows] == events
+    local = ("local", "local: of a reason")
+    assert [(row.plan, row.why) for row in rows] == [(None, None), local, local]
+    assert rows[0].t_s == pytest.approx(wall_s - 60, abs=5)  # when it happened, not when noted
+    assert rows[1].t_s == pytest.approx(wall_s, abs=5)
     ids = {request.id for request in read(path).requests}
     assert {row.request for row in rows} - {None} == {"r-1", "r-2"} < ids
     assert len(ids) == 3
@@ -119,7 +129,7 @@ def test_a_journal_that_fails_is_given_up_and_everything_else_goes_on(tmp_path: 
     journal.close()  # every write now fails
     for _ in range(2):
         record.event("phase", "x")
-        record.decided("{}")
+        record.noted(Probed(now_s=0.0, bytes=1, seconds=()), None, None)
         record.answered(waiting(0.0), 1, RESULT, "so", 0.0, 0.1)
         record.sample(Sample(board="a", t_s=1.0, power_w=5.0, source="sensor"))
     record.close()
