@@ -114,7 +114,7 @@ class Rehearsal:
         self.clock.now_s += second * (count + 1 if kind == "measure" else count)
         said = {
             "seconds": [second] * count,
-            "warm": [second] * (4 if fields.get("until_steady") else 1),
+            "warm": [second] * (4 if fields.get("warm_s") else 1),
             "cpu_s": [None] * count,
             "fallback": self.fallback,
             "wire_bytes": 0,

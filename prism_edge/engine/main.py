@@ -214,7 +214,7 @@ class Engine:
             fields["tokens"],
             fields["repeats"],
             prefill=fields.get("prefill", False),
-            until_steady=fields.get("until_steady", False),
+            warm_s=fields.get("warm_s", 0.0),
             at_least_s=fields.get("at_least_s", 0.0),
         )
         self.report("measured", id=fields["id"], seconds=passes.counted, warm=passes.warm)

@@ -101,14 +101,14 @@ def measure(
     repeats: int,
     *,
     prefill: bool = False,
-    until_steady: bool = False,
+    warm_s: float = 0.0,
     at_least_s: float = 0.0,
 ) -> Passes:
     """``repeats`` passes of ``rank``'s part of a request, from its input to its last message or, on
     rank 0, the outputs.
 
-    One pass warms up; ``until_steady``: more of them, until they do not drift. Passes go on until
-    they have taken ``at_least_s``, so that a power meter sees them. ``prefill``: of reading
+    One pass warms up, and within ``warm_s`` more of them, until they no longer drift. Passes go on
+    until they have taken ``at_least_s``, so that a power meter sees them. ``prefill``: of reading
     prompts, not of a whole forward. Raises ``PlanError`` when the plan does not fit.
     """
     inputs = blank_inputs(model, batch, tokens)
@@ -130,7 +130,7 @@ def measure(
         return time.perf_counter() - start_s
 
     warm, counted = [seconds()], list[float]()
-    while until_steady and not warm_enough(warm):
+    while warm_s and not warm_enough(warm, warm_s):
         warm.append(seconds())
     while len(counted) < repeats or (sum(counted) < at_least_s and len(counted) < MOST_PASSES):
         counted.append(seconds())

@@ -12,7 +12,6 @@ from statistics import median
 TOLERANCE = 0.05  # a median that moves less does not drift; repeats of a quiet cell scatter by 0.02
 LONG_S = 0.5  # passes from here on average over the noise themselves: two of them are compared
 WARM_PASSES = 12
-WARM_S = 8.0  # warming up a single cell, at most, once two passes are through
 
 
 def drift(values: Sequence[float]) -> float:
@@ -38,8 +37,8 @@ def steady(seconds: Sequence[float]) -> bool:
     return abs(last_drift(seconds)) <= TOLERANCE
 
 
-def warm_enough(seconds: Sequence[float]) -> bool:
-    """True when warming up ends: steady, or no longer worth the time."""
+def warm_enough(seconds: Sequence[float], most_s: float) -> bool:
+    """True when warming up ends: steady, or too long for ``most_s``; not before two passes."""
     if len(seconds) < 2:
         return False
-    return steady(seconds) or len(seconds) >= WARM_PASSES or sum(seconds) >= WARM_S
+    return steady(seconds) or len(seconds) >= WARM_PASSES or sum(seconds) >= most_s

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from prism_edge.profile.measured import Measured
 from prism_edge.profile.pause import until_cool
 from prism_edge.profile.sensors import NONE, Sensors
 from prism_edge.profile.sweep import Cell, Sweep
-from prism_edge.profile.visits import BoardVisits, affordable_repeats
+from prism_edge.profile.visits import BoardVisits, affordable_repeats, words
 
 EXTRA_ROUNDS = 2  # of the cells that are not steady
 
@@ -38,33 +38,28 @@ def measure_compute(
     """Every cell on every board that may play it; all boards at once, each in its own order.
     What is ``done`` is left out.
 
-    A board that is too slow for ``aim_s`` repeats less; after ``deadline_s`` cells are left out,
-    with a warning. Raises ``ClusterError`` when a board is lost.
+    Boards that are too slow for ``aim_s`` repeat less; after ``deadline_s`` cells are left out. A
+    warning says what is missing, and which cells are not steady. Raises ``ClusterError`` when a
+    board is lost.
     """
     boards = [
         BoardVisits(rank, host.name, engines.fact(rank, "dtype"))
         for rank, host in enumerate(engines.hosts)
     ]
     for turn in range(sweep.rounds + EXTRA_ROUNDS):
-        extra, start_s = turn >= sweep.rounds, now()
+        extra, until_s = turn >= sweep.rounds, min(aim_s, deadline_s) if turn else deadline_s
         for board in boards:
             cells = board.unsteady() if extra else sweep.cells[board.rank]
             board.begin(cells, turn, sweep.seed, done)
-        if extra and not any(board.waiting for board in boards):
-            break
-        this = _Round(engines, sensors, boards, turn, extra, aim_s, deadline_s, now)
+        this = _Round(engines, sensors, boards, turn, extra, sweep.warm_s, aim_s, until_s, now)
         yield from this.measure()
         if this.cut:
-            yield Measured(text="compute", warning=_cut_warning(turn, this.cut, sweep))
-            break
-        if not extra and turn + 1 < sweep.rounds and 2 * now() - start_s > aim_s:
-            yield Measured(text="compute", warning=_aim_warning(turn, sweep))
-            break
-        if turn + 1 >= sweep.rounds and now() >= aim_s:
+            if not extra:
+                yield Measured(text="compute", warning=_cut_warning(turn, this.cut, sweep))
             break
     for board in boards:
-        for cell in board.unsteady():
-            yield Measured(text=board.text(cell), warning=_drift_warning(board, cell))
+        if unsteady := board.unsteady():
+            yield Measured(text=f"compute {board.name}", warning=_drift_warning(board, unsteady))
 
 
 @dataclass(slots=True)
@@ -90,14 +85,15 @@ class _Round:
         boards: list[BoardVisits],
         turn: int,
         extra: bool,
+        warm_s: float,
         aim_s: float,
-        deadline_s: float,
+        until_s: float,
         now: Callable[[], float],
     ) -> None:
         self.cut = 0
         self._engines, self._sensors, self._boards = engines, sensors, boards
-        self._turn, self._now = turn, now
-        self._start_s, self._aim_s, self._deadline_s = now(), aim_s, deadline_s
+        self._turn, self._warm_s, self._now = turn, warm_s, now
+        self._start_s, self._aim_s, self._until_s = now(), aim_s, until_s
         slowest = max(boards, key=lambda board: board.left_weight_s)
         self._weighed = None if extra else slowest  # whose cells are progress
         self._running: dict[Future[Message], _Visit] = {}
@@ -118,15 +114,15 @@ class _Round:
                     yield self._give_up(board, why)
                     continue
                 yield self._finished(visit, said["warm"], said["seconds"])
-                if self._now() < self._deadline_s:
-                    yield from self._next(board)
-                else:
-                    self.cut += len(board.waiting)
-                    board.waiting.clear()
+                yield from self._next(board)
 
     def _next(self, board: BoardVisits) -> Iterator[Measured]:
-        """The board's next cell is under way."""
+        """The board's next cell is under way, while there is time."""
         if not board.waiting:
+            return
+        if self._now() >= self._until_s:
+            self.cut += len(board.waiting)
+            board.waiting.clear()
             return
         yield from until_cool(self._sensors, board.rank, board.name)
         passed_s = self._now() - self._start_s
@@ -148,7 +144,7 @@ class _Round:
             batch=cell.batch,
             tokens=cell.tokens,
             repeats=repeats,
-            until_steady=cell not in board.first,
+            warm_s=self._warm_s if cell not in board.first else 0.0,
             at_least_s=self._sensors.least_s(board.rank),
         )
         future.add_done_callback(visit.over)
@@ -162,7 +158,7 @@ class _Round:
         board.medians.setdefault(cell, []).append(median)
         mean_w = self._sensors.mean_w(board.rank, visit.stop_s - sum(seconds), visit.stop_s)
         return Measured(
-            text=f"{board.text(cell)}: {median * 1e3:.1f} ms",
+            text=f"compute {board.name} {words(cell)}: {median * 1e3:.1f} ms",
             key=board.key(cell, self._turn),
             rows=board.rows(cell, self._turn, seconds, mean_w),
             weight_s=cell.weight_s if board is self._weighed else 0.0,
@@ -182,7 +178,10 @@ class _Round:
 
 def _cut_warning(turn: int, cut: int, sweep: Sweep) -> str:
     if turn:
-        return f"time was up in round {turn + 1} of {sweep.rounds} of the compute cells"
+        return (
+            f"time was up in round {turn + 1} of {sweep.rounds} of the compute cells: {cut} visits "
+            f"were left out"
+        )
     total = sum(len(cells) for cells in sweep.cells)
     return (
         f"time was up: {cut} of {total} compute cells were not measured, and plans that need them "
@@ -190,17 +189,12 @@ def _cut_warning(turn: int, cut: int, sweep: Sweep) -> str:
     )
 
 
-def _aim_warning(turn: int, sweep: Sweep) -> str:
+def _drift_warning(board: BoardVisits, cells: Sequence[Cell]) -> str:
+    """Names them all, the worst first."""
+    worst = sorted(cells, key=lambda cell: -abs(board.drift(cell)))
+    listed = "; ".join(f"{words(cell)} {board.drift(cell):+.0%}" for cell in worst)
     return (
-        f"compute cells were measured in {turn + 1} of {sweep.rounds} rounds: there was no time "
-        f"for more; --resume adds the others"
-    )
-
-
-def _drift_warning(board: BoardVisits, cell: Cell) -> str:
-    visits = len(board.medians[cell])
-    between = f"between its {visits} rounds" if visits > 1 else "in its only round"
-    return (
-        f"{board.text(cell)}: not steady, it drifts by {board.drift(cell):+.0%} {between}; "
-        f"something else may have run on the board: profile again"
+        f"board {board.name}: {len(cells)} of {len(board.medians)} compute cells are not steady, "
+        f"they drift from their first repeats to their last: {listed}. Something else may run "
+        f"there: stop it and profile again"
     )

@@ -72,7 +72,8 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """Everything to measure. ``cells``: by board. ``payload_repeats``: in each of their rounds.
+    """Everything to measure. ``cells``: by board. ``warm_s``: for warming up a single one, at most.
+    ``payload_repeats``: in each of their rounds.
     ``loaded_step``: of so many payloads one is exchanged while the boards compute, too.
     ``skipped``: plans that fit no model, and why."""
 
@@ -80,6 +81,7 @@ class Sweep:
     payloads: tuple[int, ...]
     requests: tuple[Request, ...]
     rounds: int
+    warm_s: float
     payload_rounds: int
     payload_repeats: int
     loaded_step: int
@@ -158,6 +160,7 @@ def plan_sweep(models: Mapping[str, ModelShape], boards: int, wish: Wish) -> Swe
         ),
         requests=tuple(requests),
         rounds=3 if wish.quick else 4,
+        warm_s=2.0 if wish.quick else 8.0,
         payload_rounds=3,
         payload_repeats=2 if wish.quick else 7,
         loaded_step=2,

@@ -41,11 +41,6 @@ class BoardVisits:
         """The name of one visit."""
         return f"compute/{self.name}/{'/'.join(map(str, cell.key))}/{turn}"
 
-    def text(self, cell: Cell) -> str:
-        """The cell in words."""
-        tokens = f"{cell.own} of {cell.known} tokens"
-        return f"compute {self.name} {cell.model} batch {cell.batch}, {tokens}"
-
     def drift(self, cell: Cell) -> float:
         """By how much the cell's visits drift; those of a single visit, by its passes."""
         medians = self.medians[cell]
@@ -73,6 +68,11 @@ class BoardVisits:
             )
             for index, latency_s in enumerate(seconds)
         )
+
+
+def words(cell: Cell) -> str:
+    """The cell for people."""
+    return f"{cell.model} batch {cell.batch}, {cell.own} of {cell.known} tokens"
 
 
 def affordable_repeats(
