@@ -20,7 +20,7 @@ class Fact:
 
 def differing(a: Profile, b: Profile) -> tuple[Fact, ...]:
     """Every fact that is not the same; when and for how long was measured is none."""
-    told_a, told_b = _told(a), _told(b)
+    told_a, told_b = _told(a, {}), _told(b, same_models(a, b))
     return tuple(
         Fact(where=where, key=key, a=told_a.get((where, key)), b=told_b.get((where, key)))
         for where, key in dict.fromkeys((*told_a, *told_b))
@@ -28,7 +28,18 @@ def differing(a: Profile, b: Profile) -> tuple[Fact, ...]:
     )
 
 
-def _told(profile: Profile) -> Mapping[tuple[str, str], str]:
+def same_models(a: Profile, b: Profile) -> dict[str, str]:
+    """Names in ``b`` -> names in ``a`` of models with the same weights under another name."""
+    names = {model.name for model in a.models}
+    by_weights = {model.fingerprint: model.name for model in a.models}
+    return {
+        model.name: by_weights[model.fingerprint]
+        for model in b.models
+        if model.name not in names and model.fingerprint in by_weights
+    }
+
+
+def _told(profile: Profile, renamed: Mapping[str, str]) -> Mapping[tuple[str, str], str]:
     """(where, key) -> text, the boards in the order of their ranks."""
     told = {
         ("cluster", "name"): profile.cluster,
@@ -43,5 +54,6 @@ def _told(profile: Profile) -> Mapping[tuple[str, str], str]:
         told[where, "power readings"] = board.power
         told |= {(where, key): value for key, value in board.facts.items()}
     for model in profile.models:
-        told[f"model {model.name}", "fingerprint"] = model.fingerprint
+        where = f"model {renamed.get(model.name, model.name)}"
+        told |= {(where, "name"): model.name, (where, "fingerprint"): model.fingerprint}
     return told | {("sweep", key): value for key, value in profile.sweep.items()}

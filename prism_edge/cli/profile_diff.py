@@ -4,27 +4,197 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from prism_edge.changes.cells import Cell
+    from prism_edge.changes.facts import Fact
+    from prism_edge.changes.significance import Change
+
+SHOWN = 15  # of the cells that changed, the biggest changes
+WIDTH = 100  # columns where the output is no terminal
 
 
 def diff(
     a: Annotated[Path, typer.Argument(help="directory of cost tables: before")],
     b: Annotated[Path, typer.Argument(help="directory of cost tables: after")],
+    every: Annotated[
+        bool, typer.Option("--all", help="list every cell, also those that did not change")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Compare two profiles: facts that differ.
+    """Compare two profiles: what is stated differently, and which measured cells have changed.
 
     Example: prism-edge profile diff profiles/before profiles/after
     """
     from prism_edge import tables
-    from prism_edge.changes.facts import differing
+    from prism_edge.changes.cells import cells_of
+    from prism_edge.changes.facts import differing, same_models
+    from prism_edge.changes.significance import changes
 
-    facts = differing(tables.read(a), tables.read(b))
+    before, after = tables.read(a), tables.read(b)
+    cells_a, cells_b = cells_of(before, {}), cells_of(after, same_models(before, after))
+    found = Found(
+        facts=differing(before, after),
+        changes=changes(cells_a, cells_b),
+        only_a=tuple(cell for cell in cells_a if cell not in cells_b),
+        only_b=tuple(cell for cell in cells_b if cell not in cells_a),
+    )
     if as_json:
-        print(json.dumps({"facts": [dataclasses.asdict(fact) for fact in facts]}, indent=2))
+        print(json.dumps(as_dict(found), indent=2))
+    else:
+        _print(found, every)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """All that two profiles differ in. ``only_a``, ``only_b``: cells that the other one lacks."""
+
+    facts: Sequence[Fact]
+    changes: Sequence[Change]
+    only_a: Sequence[Cell]
+    only_b: Sequence[Cell]
+
+    @property
+    def significant(self) -> list[Change]:
+        """The cells that changed, the biggest change first."""
+        sure = (change for change in self.changes if change.significant)
+        return sorted(sure, key=lambda change: -change.size)
+
+    @property
+    def unchanged_share(self) -> float | None:
+        """Of the compared cells; None when there are none."""
+        count = len(self.changes)
+        return 1 - len(self.significant) / count if count else None
+
+    @property
+    def groups(self) -> Mapping[str, list[Change]]:
+        """The changes by table and machine."""
+        groups: dict[str, list[Change]] = {}
+        for change in self.changes:
+            groups.setdefault(change.cell.place, []).append(change)
+        return groups
+
+
+def as_dict(found: Found) -> dict[str, Any]:
+    """Everything as JSON holds it; ``changes`` are all compared cells."""
+    return {
+        "facts": [dataclasses.asdict(fact) for fact in found.facts],
+        "compared": len(found.changes),
+        "significant": len(found.significant),
+        "unchanged_share": found.unchanged_share,
+        "groups": {
+            place: {
+                "compared": len(changes),
+                "significant": sum(change.significant for change in changes),
+                "median_ratio": _median_ratio(changes),
+            }
+            for place, changes in found.groups.items()
+        },
+        "only_a": dict(Counter(cell.table for cell in found.only_a)),
+        "only_b": dict(Counter(cell.table for cell in found.only_b)),
+        "changes": [
+            {
+                "table": change.cell.table,
+                **dict(change.cell.columns),
+                "a_s": change.a_s,
+                "b_s": change.b_s,
+                "n_a": change.n_a,
+                "n_b": change.n_b,
+                "ratio": change.ratio,
+                "low": change.low,
+                "high": change.high,
+                "q": change.q,
+                "significant": change.significant,
+            }
+            for change in found.changes
+        ],
+    }
+
+
+def _print(found: Found, every: bool) -> None:
+    from rich.console import Console
+
+    from prism_edge.changes.significance import FLOOR, LEVEL
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH)
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, soft_wrap=True)
+
+    for fact in found.facts:
+        said = " -> ".join("not stated" if text is None else text for text in (fact.a, fact.b))
+        say(f"{fact.where}, {fact.key}: {said}")
+    if not found.facts:
+        say("the same facts: boards, link, models, settings")
+    for name, cells in (("the first", found.only_a), ("the second", found.only_b)):
+        if cells:
+            counts = Counter(cell.table for cell in cells)
+            listed = ", ".join(f"{count} {table}" for table, count in counts.items())
+            say(f"only in {name}: {listed} cells")
+    share = found.unchanged_share
+    if share is None:
+        say("no cell is in both profiles: nothing to compare")
         return
-    for fact in facts:
-        print(f"{fact.where}, {fact.key}: {fact.a or 'not stated'} -> {fact.b or 'not stated'}")
+    sure = found.significant
+    say("")
+    console.print(_by_group(found))
+    say(
+        f"{len(found.changes)} cells compared, {100 * share:.1f} % without a significant change "
+        f"(over {100 * FLOOR:.0f} %, false ones under {100 * LEVEL:.0f} % of those called changed)"
+    )
+    listed_cells = found.changes if every else sure[:SHOWN]
+    if listed_cells:
+        say("")
+        console.print(_listed(listed_cells))
+    if not every and len(sure) > SHOWN:
+        say(f"and {len(sure) - SHOWN} more; --all lists every cell")
+
+
+def _by_group(found: Found) -> Any:
+    table = _table("table and machine", "cells", "changed", "second / first")
+    for place, changes in found.groups.items():
+        count = sum(change.significant for change in changes)
+        table.add_row(place, str(len(changes)), str(count), f"{_median_ratio(changes):.3f}")
+    return table
+
+
+def _listed(changes: Iterable[Change]) -> Any:
+    table = _table("  cell (> changed)", "first", "second", "ratio", "95 %")
+    for change in changes:
+        mark = ">" if change.significant else " "
+        table.add_row(
+            f"{mark} {change.cell.table}: {change.cell}",
+            _ms(change.a_s),
+            _ms(change.b_s),
+            f"{change.ratio:.3f}",
+            f"{change.low:.2f}-{change.high:.2f}",
+        )
+    return table
+
+
+def _table(first: str, *others: str) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(first, overflow="fold")
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _median_ratio(changes: Sequence[Change]) -> float:
+    from statistics import median
+
+    return median(change.ratio for change in changes)
+
+
+def _ms(value_s: float) -> str:
+    return f"{1e3 * value_s:.3g} ms" if value_s < 1 else f"{value_s:.3g} s"

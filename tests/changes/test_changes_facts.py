@@ -39,3 +39,10 @@ def test_another_model_and_fewer_boards_are_told() -> None:
     assert found["cluster", "boards"] == ("edge-1, edge-2", "edge-1")
     assert found["model net", "fingerprint"] == ("f00d", "beef")
     assert found["board edge-2", "device"] == ("cpu", None)
+
+
+def test_the_same_weights_under_another_name_are_the_same_model() -> None:
+    made = profile()
+    model = dataclasses.replace(made.models[0], name="other")
+    renamed = dataclasses.replace(made, models=(model,), compute=())
+    assert differing(made, renamed) == (Fact(where="model net", key="name", a="net", b="other"),)

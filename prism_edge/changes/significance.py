@@ -1,0 +1,145 @@
+"""Which cells changed: a ratio with its 95 % interval, and false discoveries kept under 5 %.
+
+What varies by chance, and is in the interval: repeats and visits of one run, by bootstrap (visits
+drawn first, then repeats within them; no cell is taken to be steadier than half of its table); and
+whole runs, because an unchanged cluster measured twice differs by more than its repeats say. How
+much is read off neighbours: a change moves cells of similar cost alike, the chance of a run does
+not (Rice 1984: noise from differences of neighbours). Few visits are few degrees of freedom, so
+the chances are Student's, not normal ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist, median
+
+import numpy as np
+
+from prism_edge.changes.cells import TIMED, Cell, Visits
+from prism_edge.changes.student import chance_beyond, half_width
+
+DRAWS = 400
+LEVEL = 0.05  # of the intervals, and the share of false ones among the cells called changed
+# What moves all cells of a run alike (heat, a clock, other load) is in no neighbour's difference,
+# and no decision hangs on a change this small: the policy's own hysteresis is as large.
+FLOOR = 0.05
+LEAST_S = 1e-9  # what a clock that saw nothing saw
+_TYPICAL = NormalDist().inv_cdf(0.75) ** 2  # median of a squared standard normal variable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """``ratio``: median of b over median of a, between ``low`` and ``high``. ``q``: the share of
+    false ones among all cells that are at least as sure to have changed. ``n``: repeats."""
+
+    cell: Cell
+    a_s: float
+    b_s: float
+    n_a: int
+    n_b: int
+    ratio: float
+    low: float
+    high: float
+    q: float
+
+    @property
+    def size(self) -> float:
+        """How many times slower or faster, less 1."""
+        return max(self.ratio, 1 / self.ratio) - 1
+
+    @property
+    def significant(self) -> bool:
+        """Sure to have changed, and by more than the floor."""
+        return self.size > FLOOR and self.q <= LEVEL and not self.low <= 1 <= self.high
+
+
+def changes(a: Mapping[Cell, Visits], b: Mapping[Cell, Visits]) -> tuple[Change, ...]:
+    """Every cell that is in both, in the order of ``a``. The same cells give the same answer."""
+    shared = [cell for cell in a if cell in b]
+    log_a = {cell: _middle(a[cell]) for cell in shared}
+    log_ratio = {cell: _middle(b[cell]) - log_a[cell] for cell in shared}
+    error: dict[Cell, float] = {}
+    for table in TIMED:
+        here = [cell for cell in shared if cell.table == table]
+        own = {cell: math.hypot(_error(a[cell], 0), _error(b[cell], 1)) for cell in here}
+        usual = median(own.values()) if own else 0.0
+        own = {cell: max(value, usual) for cell, value in own.items()}
+        run = _run(sorted(here, key=lambda cell: log_a[cell]), log_ratio, own)
+        error |= {cell: math.hypot(value, run) for cell, value in own.items()}
+    freedom = {cell: len(a[cell]) + len(b[cell]) - 2 for cell in shared}
+    chances = [_chance(log_ratio[cell], error[cell], freedom[cell]) for cell in shared]
+    found = []
+    for cell, q in zip(shared, false_discoveries(chances), strict=True):
+        half = half_width(LEVEL, freedom[cell]) * error[cell]
+        found.append(
+            Change(
+                cell=cell,
+                a_s=math.exp(log_a[cell]),
+                b_s=math.exp(log_a[cell] + log_ratio[cell]),
+                n_a=sum(map(len, a[cell])),
+                n_b=sum(map(len, b[cell])),
+                ratio=math.exp(log_ratio[cell]),
+                low=math.exp(log_ratio[cell] - half),
+                high=math.exp(log_ratio[cell] + half),
+                q=q,
+            )
+        )
+    return tuple(found)
+
+
+def false_discoveries(chances: Sequence[float]) -> list[float]:
+    """Benjamini and Hochberg (1995): the expected share of false ones among all that are called
+    changed, if every one with at most this chance is. -> one per chance, in their order"""
+    order = sorted(range(len(chances)), key=lambda i: chances[i], reverse=True)
+    found, least = [1.0] * len(chances), 1.0
+    for behind, i in enumerate(order):
+        least = min(least, chances[i] * len(chances) / (len(chances) - behind))
+        found[i] = least
+    return found
+
+
+def _middle(visits: Visits) -> float:
+    """Log of the median of all repeats."""
+    return math.log(max(median(value for visit in visits for value in visit), LEAST_S))
+
+
+def _error(visits: Visits, seed: int) -> float:
+    """Standard error of the log median: visits drawn with replacement, and repeats in each."""
+    draw, count = np.random.default_rng(seed), len(visits)
+    longest = max(map(len, visits))
+    drawn = np.full((DRAWS, count, longest), np.nan)
+    which = draw.integers(count, size=(DRAWS, count))
+    for number, visit in enumerate(visits):
+        logs = np.log(np.maximum(np.asarray(visit, dtype=np.float64), LEAST_S))
+        here = which == number
+        picked = draw.integers(len(visit), size=(int(here.sum()), len(visit)))
+        drawn[here, : len(visit)] = logs[picked]
+    spread = float(np.nanmedian(drawn.reshape(DRAWS, -1), axis=1).std())
+    # drawing again from few visits shows less than they vary
+    return spread * math.sqrt(count / (count - 1)) if count > 1 else spread
+
+
+def _run(
+    ordered: Sequence[Cell], log_ratio: Mapping[Cell, float], error: Mapping[Cell, float]
+) -> float:
+    """How far a run moves one cell by chance, beyond its repeats; cells in the order of cost."""
+    last: dict[object, Cell] = {}
+    squares = []
+    for cell in ordered:
+        before = last.get(cell.group)
+        if before is not None:
+            apart = log_ratio[cell] - log_ratio[before]
+            squares.append((apart**2 / _TYPICAL - error[cell] ** 2 - error[before] ** 2) / 2)
+        last[cell.group] = cell
+    squares.sort()
+    # half of the differences, or nearly, may be true ones and change nothing here
+    return math.sqrt(max(0.0, squares[(len(squares) - 1) // 2])) if squares else 0.0
+
+
+def _chance(log_ratio: float, error: float, freedom: int) -> float:
+    """Chance of a ratio at least as far from 1 if nothing has changed."""
+    if error == 0:
+        return float(log_ratio == 0)
+    return chance_beyond(abs(log_ratio) / error, freedom)
