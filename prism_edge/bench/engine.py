@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from itertools import product
 
 from prism_edge.bench.cases import Wanted, needs_of, require_fits, syncs
 from prism_edge.bench.compare import Cell, PlanFacts, Row, rows_of
-from prism_edge.bench.random_models import NOTE
+from prism_edge.bench.conditions import hour, place_of, weights_of
 from prism_edge.bench.reference import Reference, start_reference
 from prism_edge.bench.rounds import Group, inputs, measure_cell, tasks_of
 from prism_edge.errors import PlanError
 from prism_edge.plan import Plan
-from prism_edge.profile.conditions import cpu_ticks, facts_of, load_average, steal
 from prism_edge.profile.engines import start_engines
 from prism_edge.profile.place import Place, find_place
 from prism_edge.settings import Settings
 from prism_edge.traffic import wire_bytes
 
 TIMEOUT_S = 600.0  # longest silence inside an exchange: 20 MB at 1 Mbit/s take 160 s
-FACTS = {
-    "hardware": "hardware",
-    "cores": "cores_per_board",
-    "kernel": "kernel",
-    "python": "python",
-}
 
 Tell = Callable[[str, float], None]  # what has been timed, and its share of everything
 
@@ -134,14 +125,8 @@ def facts_about(group: Group, cell: Cell, plan: Plan) -> PlanFacts:
 @contextmanager
 def _conditions(settings: Settings, wanted: Wanted, place: Place, found: Found) -> Iterator[None]:
     """``found`` knows the conditions, those of the hour as they were while this was entered."""
-    started_s, load, ticks = time.monotonic(), load_average(), cpu_ticks()
-    facts = facts_of(place.hosts[0])
     found.conditions |= {
-        "emulated": settings.kind != "boards",
-        "boards": f"{len(place.hosts)} of kind {settings.kind}",
-        "link": place.link,
-        **{name: facts[key] for key, name in FACTS.items() if key in facts},
-        "compute": "fp32 on the CPU, as many threads as a board has cores",
+        **place_of(settings, place),
         "inputs": (
             "images: uint8 pixels; Hugging Face and the local answer compared with it: the same "
             "normalised floats; texts: ids without padding or mask"
@@ -150,20 +135,10 @@ def _conditions(settings: Settings, wanted: Wanted, place: Place, found: Found) 
             "in the leader's engine, from the decoded request to its outputs; prefill: to the "
             "first word of each answer, with a cache to go on with, Hugging Face likewise"
         ),
-        "models": {
-            model.name: NOTE if model.name in wanted.random else str(model.path)
-            for model in wanted.models
-        },
+        "models": weights_of(wanted.models, wanted.random),
         "repeats": wanted.repeats,
         "seed": wanted.seed,
-        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "skipped": found.skipped,
     }
-    try:
+    with hour(found.conditions):
         yield
-    finally:
-        found.conditions |= {
-            "seconds": round(time.monotonic() - started_s, 1),
-            "load_average": f"{load} before, {load_average()} after",
-            "skipped": found.skipped,
-            "cpu_steal": steal(ticks, cpu_ticks()),
-        }

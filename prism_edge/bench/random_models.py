@@ -46,6 +46,18 @@ def _vit_b16() -> Any:
     return ViTForImageClassification(ViTConfig(num_labels=1000))  # type: ignore[call-arg]
 
 
+def _vit_s16() -> Any:
+    from transformers import ViTConfig, ViTForImageClassification
+
+    config = ViTConfig(
+        num_labels=1000,  # type: ignore[call-arg]
+        hidden_size=384,
+        num_attention_heads=6,
+        intermediate_size=1536,
+    )
+    return ViTForImageClassification(config)
+
+
 def _bert_base() -> Any:
     from transformers import BertConfig, BertForSequenceClassification
 
@@ -60,6 +72,7 @@ def _gpt2() -> Any:
 
 SIZES: Mapping[str, Size] = {
     "vit-b16": Size(make=_vit_b16),
+    "vit-s16": Size(make=_vit_s16),
     "bert-base": Size(make=_bert_base, tokens=256),
     "gpt2": Size(make=_gpt2, tokens=512),
 }

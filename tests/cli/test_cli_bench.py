@@ -214,7 +214,7 @@ def test_an_interrupt_leaves_no_lab(number: signal.Signals, cluster: Path, labs:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--cluster", "{boards}"], "prism-edge deploy"),
+        (["--cluster", "{boards}"], "no ssh in cluster.toml"),
         (["--cluster", "{toml}", "--rate", "1mbit"], "--cluster has its own"),
         (["--cluster", "{toml}", "--plan", "warp"], "unknown method 'warp'"),
         (["--cluster", "{toml}", "--models", "w"], "expected NAME=DIR or one of v, vit-b16"),
