@@ -21,6 +21,7 @@ from typing import Any
 
 from prism_edge.cluster.host import Host
 from prism_edge.cluster.local import LocalHost
+from prism_edge.cluster.ssh_faults import FAILED
 from prism_edge.engine.client import EngineClient, EngineGoneError, engine_argv
 from prism_edge.engine.messages import Array, Message
 from prism_edge.errors import ClusterError, ModelError
@@ -152,7 +153,8 @@ class Engines:
         try:
             return self.submit(rank, kind, arrays, **fields).result(timeout_s)
         except EngineGoneError as error:
-            raise ClusterError(f"board {self.hosts[rank].name}: {error}") from error
+            why = because(self.clients[rank].process.poll())
+            raise ClusterError(f"board {self.hosts[rank].name}: {error}; {why}") from error
         except FutureTimeoutError as error:
             raise ClusterError(
                 f"board {self.hosts[rank].name}: no answer to {kind!r} after {timeout_s:g} s"
@@ -192,7 +194,7 @@ class Engines:
             elif message.kind == "gone":
                 raise ClusterError(
                     f"board {name}: its engine ended with code {message.fields['code']} "
-                    f"before it was {kind}; what it printed is above"
+                    f"before it was {kind}; {because(message.fields['code'])}"
                 )
         return [said[rank] for rank in range(len(self.clients))]
 
@@ -219,6 +221,13 @@ def start_engines(
         engines.close(now=True)
         raise
     engines.close()
+
+
+def because(code: int | None) -> str:
+    """Where to look when an engine ended with that code."""
+    if code == FAILED:
+        return "its SSH connection is lost: is the board on and in this network?"
+    return "what it printed is above"
 
 
 def local_hosts(count: int) -> list[LocalHost]:

@@ -96,7 +96,8 @@ def test_a_board_lost_half_way_is_named_and_no_engine_is_left(
             command.kill()
     assert engines
     assert command.returncode == 1, said
-    assert "error: board edge-2" in said
+    assert "error: board edge-2: " in said
+    assert "its SSH connection is lost: is the board on" in said
     assert "Traceback" not in said
     for board in boards.boards():
         assert gone(boards, board.name, ENGINE)
