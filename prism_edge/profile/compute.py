@@ -156,12 +156,13 @@ class _Round:
         board.first.setdefault(cell, [*warm, *seconds])
         median = statistics.median(seconds)
         board.medians.setdefault(cell, []).append(median)
+        weight_s = cell.weight_s if board is self._weighed else 0.0
         mean_w = self._sensors.mean_w(board.rank, visit.stop_s - sum(seconds), visit.stop_s)
         return Measured(
             text=f"compute {board.name} {words(cell)}: {median * 1e3:.1f} ms",
             key=board.key(cell, self._turn),
             rows=board.rows(cell, self._turn, seconds, mean_w),
-            weight_s=cell.weight_s if board is self._weighed else 0.0,
+            weight_s=(2 if self._turn == 0 else 1) * weight_s,
         )
 
     def _give_up(self, board: BoardVisits, why: str) -> Measured:

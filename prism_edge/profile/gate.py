@@ -10,7 +10,6 @@ from prism_edge.profile.board_state import BoardState
 HOT_C = 85.0
 COOL_C = 75.0  # a board that was too hot goes on below this
 PAUSE_S = 120.0  # at most, before a cell
-ALWAYS_HOT = "goes on although it is hot"
 
 
 def hottest(temps_c: Mapping[str, float]) -> tuple[str, float] | None:

@@ -18,7 +18,8 @@ def until_cool(
     name: str,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Measured]:
-    """Passes once the board is below the limit, or has been waited for long enough; both told."""
+    """Passes once the board is below the limit, or has been waited for long enough; both told. A
+    board that stays hot is waited for once."""
     why = sensors.too_hot(rank)
     if why is None:
         return
@@ -28,6 +29,8 @@ def until_cool(
         sleep(LOOK_S)
         waited_s += LOOK_S
     still = sensors.too_hot(rank, paused=True)
+    if still:
+        sensors.tolerate(rank)
     end = f"went on although {still}" if still else "went on when it had cooled"
     yield Measured(
         text=f"board {name}",

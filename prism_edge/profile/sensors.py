@@ -56,6 +56,7 @@ class Sensors:
         watchers: Sequence[Watcher] = (),
     ) -> None:
         self._names, self._meters, self._watchers = tuple(names), tuple(meters), tuple(watchers)
+        self._tolerated: set[int] = set()
 
     def least_s(self, rank: int) -> float:
         """How long passes of a cell have to go on for the board's meter to see them."""
@@ -108,14 +109,22 @@ class Sensors:
     def too_hot(self, rank: int, *, paused: bool = False) -> str | None:
         """What is too hot to go on, in words; a board that ``paused`` has to cool down further."""
         state = self._last(rank)
-        if state is None:
+        if state is None or rank in self._tolerated:
             return None
         return too_hot(state, COOL_C) if paused else too_hot(state)
 
+    def tolerate(self, rank: int) -> None:
+        """The board is as hot as it will be: it is no longer called too hot."""
+        self._tolerated.add(rank)
+
     def changed(self, rank: int) -> str | None:
-        """What makes the board another one than when the sweep began, in words."""
-        first, last = self._first(rank), self._last(rank)
-        return None if first is None or last is None else changed(first, last)
+        """What made the board another one since the sweep began, in words; also if only for a
+        while."""
+        first = self._first(rank)
+        if first is None:
+            return None
+        seen = (changed(first, state) for state in self._watchers[rank].states)
+        return next((why for why in seen if why is not None), None)
 
     def conditions(self) -> dict[str, str]:
         """What was true while the readers ran, as text; what no board says is left out."""
@@ -133,6 +142,9 @@ class Sensors:
                 "throttled": ", ".join(dict.fromkeys(t for s in states for t in s.throttled)),
             }
             found |= {f"{key} {name}": value for key, value in said.items() if value}
+        for rank, name in enumerate(self._names):
+            if (why := self.changed(rank)) is not None:
+                found[f"changed {name}"] = why
         return found
 
     def close(self) -> None:

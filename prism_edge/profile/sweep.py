@@ -93,7 +93,7 @@ class Sweep:
     def weight_s(self) -> float:
         """First guess of the seconds that computing and answering take; boards compute at once."""
         compute = max(sum(cell.weight_s for cell in cells) for cells in self.cells)
-        return compute * self.rounds + self.requests_weight_s
+        return compute * (self.rounds + 1) + self.requests_weight_s  # the first one warms up
 
     @property
     def requests_weight_s(self) -> float:

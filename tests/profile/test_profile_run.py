@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import pytest
 from rehearsal import GPT2, Rehearsal
@@ -13,10 +14,13 @@ from prism_edge.engine.client import EngineGoneError
 from prism_edge.errors import ClusterError
 from prism_edge.plan import LOCAL, Plan
 from prism_edge.profile.compute import measure_compute
+from prism_edge.profile.gate import PAUSE_S
 from prism_edge.profile.link import measure_link
 from prism_edge.profile.measured import Measured
+from prism_edge.profile.pause import until_cool
 from prism_edge.profile.request import inputs, measure_requests
 from prism_edge.profile.run import measure_all
+from prism_edge.profile.sensors import Sensors
 from prism_edge.profile.sweep import Cell, Request, Sweep, Wish, plan_sweep
 from prism_edge.profile.transfers import measure_staging
 from prism_edge.profile.visits import affordable_repeats
@@ -356,3 +360,106 @@ def test_inputs_have_the_size_asked_for() -> None:
     assert (pixels.shape, str(pixels.dtype)) == ((3, 3, 4, 4), "uint8")
     ids = inputs(Rehearsal(1, GPT2).models[0], 2, 40)["input_ids"]
     assert (ids.shape, str(ids.dtype)) == ((2, 40), "int64")
+
+
+class Staged(Sensors):
+    """Boards that change or get hot when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changes: dict[int, str] = {}
+        self.hot_looks = 0
+        self.tolerated: list[int] = []
+
+    def changed(self, rank: int) -> str | None:
+        return self.changes.get(rank)
+
+    def too_hot(self, rank: int, *, paused: bool = False) -> str | None:
+        if rank != 0 or not self.hot_looks:
+            return None
+        self.hot_looks -= paused
+        return "tj is at 91 C"
+
+    def tolerate(self, rank: int) -> None:
+        self.tolerated.append(rank)
+
+
+def test_a_board_that_changes_is_measured_no_further_and_the_others_are() -> None:
+    stage, sensors = Rehearsal(2), Staged()
+    sweep = sweep_for(stage, Wish(quick=True, ls=(10,)))
+    found: list[Measured] = []
+    for measured in measure_compute(
+        stage.engines, sweep, aim_s=FOREVER, deadline_s=FOREVER, now=stage.clock, sensors=sensors
+    ):
+        found.append(measured)
+        if len(rows(found, ComputeRow)) == 20:
+            sensors.changes[1] = "power mode 15W became 25W"
+    (warning,) = warnings(found)
+    assert warning.startswith("board edge-2: power mode 15W became 25W during the sweep")
+    counted = Counter(row.board for row in rows(found, ComputeRow))
+    assert counted["edge-1"] == sweep.rounds * sum(cell.repeats for cell in sweep.cells[0])
+    assert counted["edge-2"] < 20
+    changed = [measured for measured in found if not measured.key]
+    assert [measured.rows for measured in changed] == [()]  # what may be mixed is no row
+
+
+def test_requests_end_when_a_board_changes() -> None:
+    stage, sensors = Rehearsal(2), Staged()
+    sensors.changes[1] = "it is throttled by cpufreq-cpu0"
+    sweep = sweep_for(stage, Wish(quick=True, ls=(10,)))
+    found = list(
+        measure_requests(
+            stage.engines,
+            sweep.requests,
+            rounds=2,
+            seed=0,
+            deadline_s=FOREVER,
+            now=stage.clock,
+            sensors=sensors,
+        )
+    )
+    assert not rows(found, RequestRow)
+    assert "board edge-2: it is throttled" in warnings(found)[0]
+
+
+def test_a_hot_board_is_waited_for_and_that_is_said() -> None:
+    sensors, slept = Staged(), list[float]()
+    assert list(until_cool(sensors, 0, "edge-1", slept.append)) == []
+    sensors.hot_looks = 4
+    told, ended = until_cool(sensors, 0, "edge-1", slept.append)
+    assert "tj is at 91 C; waiting" in told.text
+    assert ended.warning is not None
+    assert "went on when it had cooled" in ended.warning
+    assert len(slept) == 4
+    sensors.hot_looks = 10_000
+    *_, ended = until_cool(sensors, 0, "edge-1", slept.append)
+    assert "went on although tj is at 91 C" in str(ended.warning)
+    assert sum(slept[4:]) == PAUSE_S
+    assert sensors.tolerated == [0]  # a board that stays hot is waited for once
+
+
+def test_a_cell_that_creeps_is_visited_again_and_named() -> None:
+    stage, calls = Rehearsal(1), Counter[int]()
+
+    def takes_s(kind: str, fields: Mapping[str, Any]) -> float:
+        if kind != "measure" or fields["batch"] != 4:
+            return 0.01
+        calls[4] += 1
+        return 0.01 * 1.2 ** calls[4]  # hotter and hotter
+
+    stage.takes_s = takes_s
+    sweep = sweep_for(stage, Wish(quick=True))
+    found = everything(stage, sweep)
+    (warning,) = [text for text in warnings(found) if "not steady" in text]
+    assert warning.startswith("board edge-1: 1 of 4 compute cells are not steady")
+    assert "m batch 4, 197 of 197 tokens +73%" in warning
+    visits = Counter(row.batch for row in rows(found, ComputeRow) if row.repeat % 100 == 0)
+    assert visits == {1: 3, 2: 3, 4: 5, 8: 3}
+    assert sum(item.weight_s for item in found) == pytest.approx(sweep.weight_s)
+
+
+def test_only_a_cells_first_visit_is_long() -> None:
+    stage = Rehearsal(1)
+    everything(stage, sweep_for(stage, Wish(quick=True)))
+    first = [fields["batch"] for fields in stage.orders("measure") if fields["warm_s"]]
+    assert sorted(first) == [1, 2, 4, 8]
