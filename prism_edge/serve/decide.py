@@ -57,7 +57,7 @@ class Decider:
     """Chooses with the cluster's tables and what live traffic says about them.
 
     ``note(event, decision, id)`` hears every event in order, so that a journal can replay the day;
-    of a decision only when the next event comes, since saying why takes longer than deciding.
+    of a decision only when the next one comes, since saying why takes longer than deciding.
     """
 
     def __init__(self, settings: Settings, note: Note = lambda event, decision, name: None) -> None:
@@ -226,4 +226,6 @@ class Decider:
                     after.bandwidth_bps,
                 )
         self._noted = event, decision, request
+        if decision is None:
+            self.close()
         return decision

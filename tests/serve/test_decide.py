@@ -381,9 +381,11 @@ def test_every_event_is_noted_in_order_with_its_decision(tmp_path: Path) -> None
     decider = decider_of(tmp_path, note=lambda *item: noted.append(item))
     decider.models({"net": model()}, 1.0)
     choice = choose(decider, now_s=2.0, left_s=9.0)
+    assert len(noted) == 1, "why a plan was taken is said once it is under way"
     decider.observe(choice, run(choice), 3.0)
+    assert len(noted) == 3
     decider.probed(4096, [0.1, 0.2], 4.0)
-    assert len(noted) == 3, "the last one waits until the next one comes"
+    assert len(noted) == 4
     decider.close()
     decider.close()
     events = [event for event, _, _ in noted]
