@@ -37,6 +37,11 @@ class Cell:
         return (self.table, *(self.value(name) for name in (*PLACES, *KINDS, "model")))
 
     @property
+    def kind(self) -> tuple[Any, ...]:
+        """What it does, on whatever machine."""
+        return (self.table, *(self.value(name) for name in (*KINDS, "model")))
+
+    @property
     def place(self) -> str:
         """``compute edge-1``, ``link edge-1 > edge-2``, ``request``."""
         names = [str(self.value(name)) for name in PLACES if self.value(name) is not None]

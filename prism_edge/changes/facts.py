@@ -28,6 +28,12 @@ def differing(a: Profile, b: Profile) -> tuple[Fact, ...]:
     )
 
 
+def load_average(profile: Profile) -> str | None:
+    """Of the machine that measured, while it did; None where nobody looked."""
+    names = ("load_average_median", "load_average_end")
+    return next((profile.conditions[name] for name in names if name in profile.conditions), None)
+
+
 def same_models(a: Profile, b: Profile) -> dict[str, str]:
     """Names in ``b`` -> names in ``a`` of models with the same weights under another name."""
     names = {model.name for model in a.models}

@@ -1,7 +1,7 @@
 """Which cells changed: a ratio with its 95 % interval, and false discoveries kept under 5 %.
 
 What varies by chance, and is in the interval: repeats and visits of one run, by bootstrap (visits
-drawn first, then repeats within them; no cell is taken to be steadier than half of its table); and
+drawn first, then repeats within them; no cell is taken to be steadier than half of its peers); and
 whole runs, because an unchanged cluster measured twice differs by more than its repeats say. How
 much is read off neighbours: a change moves cells of similar cost alike, the chance of a run does
 not (Rice 1984: noise from differences of neighbours). Few visits are few degrees of freedom, so
@@ -11,21 +11,25 @@ the chances are Student's, not normal ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, median
+from typing import TypeVar
 
 import numpy as np
 
-from prism_edge.changes.cells import TIMED, Cell, Visits
+from prism_edge.changes.cells import Cell, Visits
 from prism_edge.changes.student import chance_beyond, half_width
 
 DRAWS = 400
+PEERS = 5  # of the same kind, on any machine, nearest in cost
+DIFFERENCES = 11  # of neighbours, nearest in cost
 LEVEL = 0.05  # of the intervals, and the share of false ones among the cells called changed
 # What moves all cells of a run alike (heat, a clock, other load) is in no neighbour's difference,
 # and no decision hangs on a change this small: the policy's own hysteresis is as large.
 FLOOR = 0.05
 LEAST_S = 1e-9  # what a clock that saw nothing saw
+_T = TypeVar("_T")
 _TYPICAL = NormalDist().inv_cdf(0.75) ** 2  # median of a squared standard normal variable
 
 
@@ -60,14 +64,11 @@ def changes(a: Mapping[Cell, Visits], b: Mapping[Cell, Visits]) -> tuple[Change,
     shared = [cell for cell in a if cell in b]
     log_a = {cell: _middle(a[cell]) for cell in shared}
     log_ratio = {cell: _middle(b[cell]) - log_a[cell] for cell in shared}
-    error: dict[Cell, float] = {}
-    for table in TIMED:
-        here = [cell for cell in shared if cell.table == table]
-        own = {cell: math.hypot(_error(a[cell], 0), _error(b[cell], 1)) for cell in here}
-        usual = median(own.values()) if own else 0.0
-        own = {cell: max(value, usual) for cell, value in own.items()}
-        run = _run(sorted(here, key=lambda cell: log_a[cell]), log_ratio, own)
-        error |= {cell: math.hypot(value, run) for cell, value in own.items()}
+    own = {cell: math.hypot(_error(a[cell], 0), _error(b[cell], 1)) for cell in shared}
+    ordered = sorted(shared, key=lambda cell: log_a[cell])
+    steady = _steady(ordered, own)
+    run = _run(ordered, log_ratio, steady)
+    error = {cell: math.hypot(steady[cell], run[cell]) for cell in shared}
     freedom = {cell: len(a[cell]) + len(b[cell]) - 2 for cell in shared}
     chances = [_chance(log_ratio[cell], error[cell], freedom[cell]) for cell in shared]
     found = []
@@ -121,21 +122,51 @@ def _error(visits: Visits, seed: int) -> float:
     return spread * math.sqrt(count / (count - 1)) if count > 1 else spread
 
 
+def _steady(ordered: Sequence[Cell], own: Mapping[Cell, float]) -> dict[Cell, float]:
+    """No error is smaller than half of those of its peers nearest in cost."""
+    found = {}
+    for peers in _by(ordered, lambda cell: cell.kind):
+        for place, cell in enumerate(peers):
+            found[cell] = max(own[cell], median(own[peer] for peer in _near(peers, place, PEERS)))
+    return found
+
+
 def _run(
     ordered: Sequence[Cell], log_ratio: Mapping[Cell, float], error: Mapping[Cell, float]
-) -> float:
-    """How far a run moves one cell by chance, beyond its repeats; cells in the order of cost."""
-    last: dict[object, Cell] = {}
-    squares = []
-    for cell in ordered:
-        before = last.get(cell.group)
-        if before is not None:
-            apart = log_ratio[cell] - log_ratio[before]
-            squares.append((apart**2 / _TYPICAL - error[cell] ** 2 - error[before] ** 2) / 2)
-        last[cell.group] = cell
-    squares.sort()
-    # half of the differences, or nearly, may be true ones and change nothing here
-    return math.sqrt(max(0.0, squares[(len(squares) - 1) // 2])) if squares else 0.0
+) -> dict[Cell, float]:
+    """How far a run moves a cell by chance, beyond its repeats: as it does those near in cost."""
+    found = {}
+    for cells in _by(ordered, lambda cell: cell.table):
+        last: dict[object, Cell] = {}
+        squares: list[float] = []
+        at = {}
+        for cell in cells:
+            before = last.get(cell.group)
+            if before is not None:
+                apart = log_ratio[cell] - log_ratio[before]
+                square = apart**2 / _TYPICAL - error[cell] ** 2 - error[before] ** 2
+                squares.append(square / 2)
+            last[cell.group] = cell
+            at[cell] = max(0, len(squares) - 1)
+        for cell in cells:
+            near = sorted(_near(squares, at[cell], DIFFERENCES)) or [0.0]
+            # half of the differences, or nearly, may be true ones and change nothing here
+            found[cell] = math.sqrt(max(0.0, near[(len(near) - 1) // 2]))
+    return found
+
+
+def _by(cells: Sequence[Cell], key: Callable[[Cell], object]) -> Iterable[list[Cell]]:
+    """The cells in lists of one key each, in their order."""
+    lists: dict[object, list[Cell]] = {}
+    for cell in cells:
+        lists.setdefault(key(cell), []).append(cell)
+    return lists.values()
+
+
+def _near(items: Sequence[_T], place: int, count: int) -> Sequence[_T]:
+    """The ``count`` items around a place; fewer where there are not as many."""
+    start = max(0, min(place - count // 2, len(items) - count))
+    return items[start : start + count]
 
 
 def _chance(log_ratio: float, error: float, freedom: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,13 +34,14 @@ def diff(
     """
     from prism_edge import tables
     from prism_edge.changes.cells import cells_of
-    from prism_edge.changes.facts import differing, same_models
+    from prism_edge.changes.facts import differing, load_average, same_models
     from prism_edge.changes.significance import changes
 
     before, after = tables.read(a), tables.read(b)
     cells_a, cells_b = cells_of(before, {}), cells_of(after, same_models(before, after))
     found = Found(
         facts=differing(before, after),
+        load_averages=(load_average(before), load_average(after)),
         changes=changes(cells_a, cells_b),
         only_a=tuple(cell for cell in cells_a if cell not in cells_b),
         only_b=tuple(cell for cell in cells_b if cell not in cells_a),
@@ -56,6 +57,7 @@ class Found:
     """All that two profiles differ in. ``only_a``, ``only_b``: cells that the other one lacks."""
 
     facts: Sequence[Fact]
+    load_averages: tuple[str | None, str | None]
     changes: Sequence[Change]
     only_a: Sequence[Cell]
     only_b: Sequence[Cell]
@@ -72,30 +74,20 @@ class Found:
         count = len(self.changes)
         return 1 - len(self.significant) / count if count else None
 
-    @property
-    def groups(self) -> Mapping[str, list[Change]]:
-        """The changes by table and machine."""
-        groups: dict[str, list[Change]] = {}
-        for change in self.changes:
-            groups.setdefault(change.cell.place, []).append(change)
-        return groups
-
 
 def as_dict(found: Found) -> dict[str, Any]:
     """Everything as JSON holds it; ``changes`` are all compared cells."""
+    from prism_edge.changes.groups import groups
+
     return {
         "facts": [dataclasses.asdict(fact) for fact in found.facts],
+        "load_averages": found.load_averages,
         "compared": len(found.changes),
         "significant": len(found.significant),
         "unchanged_share": found.unchanged_share,
-        "groups": {
-            place: {
-                "compared": len(changes),
-                "significant": sum(change.significant for change in changes),
-                "median_ratio": _median_ratio(changes),
-            }
-            for place, changes in found.groups.items()
-        },
+        "groups": [
+            {**dataclasses.asdict(group), "moved": group.moved} for group in groups(found.changes)
+        ],
         "only_a": dict(Counter(cell.table for cell in found.only_a)),
         "only_b": dict(Counter(cell.table for cell in found.only_b)),
         "changes": [
@@ -134,6 +126,9 @@ def _print(found: Found, every: bool) -> None:
         say(f"{fact.where}, {fact.key}: {said}")
     if not found.facts:
         say("the same facts: boards, link, models, settings")
+    if any(found.load_averages):
+        loads = " -> ".join(text or "not stated" for text in found.load_averages)
+        say(f"load average while measuring: {loads}")
     for name, cells in (("the first", found.only_a), ("the second", found.only_b)):
         if cells:
             counts = Counter(cell.table for cell in cells)
@@ -159,10 +154,18 @@ def _print(found: Found, every: bool) -> None:
 
 
 def _by_group(found: Found) -> Any:
-    table = _table("table and machine", "cells", "changed", "second / first")
-    for place, changes in found.groups.items():
-        count = sum(change.significant for change in changes)
-        table.add_row(place, str(len(changes)), str(count), f"{_median_ratio(changes):.3f}")
+    from prism_edge.changes.groups import groups
+
+    table = _table("  table and machine (> moved as a whole)", "cells", "changed", "ratio", "95 %")
+    for group in groups(found.changes):
+        interval = "" if group.low is None else f"{group.low:.3f}-{group.high:.3f}"
+        table.add_row(
+            f"{'>' if group.moved else ' '} {group.place}",
+            str(group.cells),
+            str(group.significant),
+            f"{group.ratio:.3f}",
+            interval,
+        )
     return table
 
 
@@ -188,12 +191,6 @@ def _table(first: str, *others: str) -> Any:
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
     return table
-
-
-def _median_ratio(changes: Sequence[Change]) -> float:
-    from statistics import median
-
-    return median(change.ratio for change in changes)
 
 
 def _ms(value_s: float) -> str:

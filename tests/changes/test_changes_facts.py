@@ -6,7 +6,7 @@ import dataclasses
 
 from measured import profile
 
-from prism_edge.changes.facts import Fact, differing
+from prism_edge.changes.facts import Fact, differing, load_average
 
 
 def test_a_profile_does_not_differ_from_itself_nor_by_when_it_was_measured() -> None:
@@ -46,3 +46,10 @@ def test_the_same_weights_under_another_name_are_the_same_model() -> None:
     model = dataclasses.replace(made.models[0], name="other")
     renamed = dataclasses.replace(made, models=(model,), compute=())
     assert differing(made, renamed) == (Fact(where="model net", key="name", a="net", b="other"),)
+
+
+def test_the_load_is_what_was_seen_while_measuring() -> None:
+    made = profile()
+    assert load_average(made) is None
+    loads = {"load_average_end": "2.0", "load_average_median": "1.5"}
+    assert load_average(dataclasses.replace(made, conditions=loads)) == "1.5"
