@@ -15,8 +15,9 @@ from pathlib import Path
 
 from prism_edge.cluster.host import Host
 from prism_edge.errors import ClusterError
+from prism_edge.profile import board_state
+from prism_edge.profile.board_state import ROOT, text
 
-ROOT = Path("/")
 TIMEOUT_S = 30.0
 
 
@@ -28,17 +29,17 @@ def board_facts(root: Path = ROOT) -> dict[str, str]:
         "architecture": platform.machine(),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "governor": _text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "governor": text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
     }
     return {key: value for key, value in facts.items() if value}
 
 
 def hardware(root: Path = ROOT) -> str:
     """The board's own name where the device tree has one, else its CPU's."""
-    board = _text(root / "proc/device-tree/model")
+    board = text(root / "proc/device-tree/model")
     if board:
         return board
-    for line in _text(root / "proc/cpuinfo").splitlines():
+    for line in text(root / "proc/cpuinfo").splitlines():
         key, _, value = line.partition(":")
         if key.strip() == "model name":
             return value.strip()
@@ -47,12 +48,12 @@ def hardware(root: Path = ROOT) -> str:
 
 def load_average(root: Path = ROOT) -> str:
     """The load average of the last minute."""
-    return _text(root / "proc/loadavg").partition(" ")[0]
+    return text(root / "proc/loadavg").partition(" ")[0]
 
 
 def cpu_ticks(root: Path = ROOT) -> tuple[int, ...]:
     """Time of all cores since the start, by kind as in proc(5); empty when it cannot be read."""
-    return tuple(int(word) for word in _text(root / "proc/stat").partition("\n")[0].split()[1:])
+    return board_state.cpu_ticks(text(root / "proc/stat"))
 
 
 def steal(before: Sequence[int], after: Sequence[int]) -> str:
@@ -75,13 +76,6 @@ def facts_of(host: Host) -> Mapping[str, str]:
             f"{done.returncode} and said {said[0]!r}; is prism-edge installed there?"
         ) from None
     return {str(key): str(value) for key, value in facts.items()}
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode(errors="replace").strip("\0 \n")
-    except OSError:
-        return ""
 
 
 if __name__ == "__main__":

@@ -48,6 +48,11 @@ class PowerMeter:
             return None
         return self._problem or f"tegrastats printed no power for {SILENCE_S:g} s"
 
+    def await_first(self) -> None:
+        """A sample is there, or it is clear that none comes."""
+        while not self._samples and self.problem is None:
+            time.sleep(INTERVAL_S / 5)
+
     def mean_w(self, start_s: float, stop_s: float) -> float | None:
         """The mean power between two moments of the monotonic clock; None when it is not known."""
         window = energy(self.near(start_s), start_s, stop_s, INTERVAL_S)

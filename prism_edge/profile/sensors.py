@@ -30,12 +30,11 @@ class Watcher:
         argv = (sys.executable, "-m", "prism_edge.profile.watch", f"{WATCH_S:g}")
         self._lines = Lines(host, argv, self._take)
 
-    def await_first(self) -> bool:
-        """True when a state has come; waits a little for it."""
+    def await_first(self) -> None:
+        """A state is there, or it is clear that none comes."""
         until_s = time.monotonic() + FIRST_LOOK_S
         while not self.states and self._lines.why_ended is None and time.monotonic() < until_s:
             time.sleep(0.02)
-        return bool(self.states)
 
     def close(self) -> None:
         self._lines.close()
@@ -182,8 +181,9 @@ def start_sensors(hosts: Sequence[Host], boards: Sequence[BoardSettings]) -> Ite
     ]
     sensors = Sensors([board.name for board in boards], meters, [Watcher(host) for host in hosts])
     try:
-        for watcher in sensors._watchers:
-            watcher.await_first()
+        for reader in (*sensors._meters, *sensors._watchers):
+            if reader is not None:
+                reader.await_first()
         yield sensors
     finally:
         sensors.close()

@@ -150,7 +150,8 @@ def test_without_sensors_nothing_is_known() -> None:
 def test_a_reader_that_does_not_start_is_waited_for_no_longer() -> None:
     watcher = Watcher(LocalHost(name="edge-1", env={"PYTHONHOME": "/nowhere"}))
     try:
-        assert not watcher.await_first()
+        watcher.await_first()
+        assert not watcher.states
     finally:
         watcher.close()
     assert Sensors(["edge-1"], [None], [watcher]).facts(0) == {}
