@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from prism_edge.cli.profile_diff import diff
 
 if TYPE_CHECKING:
-    from prism_edge import tables
+    from prism_edge.profile.session import Outcome
 
 app = typer.Typer(name="profile", invoke_without_command=True)
 app.command("diff")(diff)
@@ -40,6 +42,15 @@ def profile(
     max_seconds: Annotated[
         float | None, typer.Option(help="stop measuring after this long", min=1)
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="go on with the run that is kept in the directory")
+    ] = False,
+    refine: Annotated[
+        bool,
+        typer.Option(
+            "--refine", help="spend what is left of --max-seconds where decisions hang on it"
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(help="of the order in which things are measured")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
@@ -53,11 +64,14 @@ def profile(
         return
     if cluster is None:
         raise SettingsError("--cluster is needed: the cluster.toml of the cluster to measure")
-    from prism_edge.profile.measured import Measured
+    if refine and max_seconds is None:
+        raise SettingsError("--refine spends the time left: give --max-seconds as well")
     from prism_edge.profile.progress import progress_on
     from prism_edge.profile.session import profile_cluster
     from prism_edge.profile.sweep import Wish
+    from prism_edge.schedule.doubt import doubts
     from prism_edge.settings import parse_model, read_settings
+    from prism_edge.tables.log import LOG
 
     settings = read_settings(cluster).with_models(tuple(parse_model(text) for text in model or ()))
     if not settings.models:
@@ -70,26 +84,36 @@ def profile(
         seed=seed,
     )
     directory = out or settings.profiles
+    command = shlex.join(["prism-edge", *(word for word in sys.argv[1:] if word != "--resume")])
     progress = progress_on()
-    done = 0.0
-
-    def tell(measured: Measured, total: float) -> None:
-        nonlocal done
-        done += measured.weight_s
-        progress.advance(measured.text, done, total)
-
     try:
-        measured = profile_cluster(
+        outcome = profile_cluster(
             settings,
             wish,
             directory,
+            progress=progress,
             max_seconds=max_seconds,
-            tell=tell,
+            resume=resume,
+            doubts=doubts if refine else None,
+            command=command,
         )
+    except KeyboardInterrupt:
+        if not (directory / LOG).exists():
+            raise
+        progress.close()
+        stop(command, "interrupted")
     finally:
         progress.close()
-    summary = summarise(measured, directory)
+    summary = summarise(outcome, directory)
     print(json.dumps(summary) if as_json else readable(summary))
+    if outcome.stopped is not None:
+        stop(command, outcome.stopped)
+
+
+def stop(command: str, why: str) -> NoReturn:
+    """Say how to go on, and exit."""
+    print(f"error: not finished: {why}; to go on: {command} --resume", file=sys.stderr)
+    raise typer.Exit(1)
 
 
 def numbers(option: str, text: str) -> tuple[int, ...]:
@@ -102,20 +126,22 @@ def numbers(option: str, text: str) -> tuple[int, ...]:
         raise SettingsError(f"{option} {text!r}: expected whole numbers, e.g. 1,2,4") from None
 
 
-def summarise(measured: tables.Profile, directory: Path) -> dict[str, object]:
+def summarise(outcome: Outcome, directory: Path) -> dict[str, object]:
     """What was written where, as JSON values."""
+    measured = outcome.profile
     counted = ("compute", "staging", "link", "request")
     return {
         "directory": str(directory),
         "cluster": measured.cluster,
         "kind": measured.kind,
         "link": measured.link_description,
-        "seconds": float(measured.conditions["seconds"]),
+        "seconds": float(measured.conditions.get("seconds", "0")),
         "load_average": [
-            measured.conditions["load_average_start"],
-            measured.conditions["load_average_end"],
+            measured.conditions.get("load_average_start"),
+            measured.conditions.get("load_average_end"),
         ],
         "rows": {table: len(getattr(measured, table)) for table in counted},
+        "stopped": outcome.stopped,
         "warnings": list(measured.warnings),
     }
 

@@ -47,7 +47,7 @@ def measure_requests(
     for turn in range(-1, rounds):
         for request in source.sample(requests, len(requests)):
             turns = range(rounds) if turn < 0 else (turn,)  # the first is for those to come
-            if all(_key(request, one) in done for one in turns):
+            if all(request_key(request, one) in done for one in turns):
                 continue
             stop = _why_stop(engines, sensors, turn, rounds, now() >= deadline_s)
             if stop is not None:
@@ -73,7 +73,7 @@ def measure_requests(
             mean_w = None if spent_j is None else spent_j / (stop_s - start_s)
             yield Measured(
                 text=f"{text}: {usual_s[request] * 1e3:.1f} ms",
-                key=_key(request, turn),
+                key=request_key(request, turn),
                 rows=tuple(
                     _request_row(request, turn * ANSWERS + index, latency_s, mean_w)
                     for index, latency_s in enumerate(seconds)
@@ -109,7 +109,8 @@ def _why_stop(engines: Engines, sensors: Sensors, turn: int, rounds: int, late: 
     return None
 
 
-def _key(request: Request, turn: int) -> str:
+def request_key(request: Request, turn: int) -> str:
+    """The name of one visit."""
     words = f"{request.model}/{request.plan}/{request.batch}/{request.tokens}"
     return f"request/{words}/{turn}"
 

@@ -13,10 +13,11 @@ from prism_edge.profile.compute import measure_compute
 from prism_edge.profile.engines import Engines
 from prism_edge.profile.link import measure_link
 from prism_edge.profile.measured import Measured
-from prism_edge.profile.request import measure_requests
+from prism_edge.profile.request import measure_requests, request_key
 from prism_edge.profile.sensors import NONE, Sensors
-from prism_edge.profile.sweep import Sweep
+from prism_edge.profile.sweep import Request, Sweep
 from prism_edge.profile.transfers import measure_staging
+from prism_edge.profile.visits import BoardVisits
 
 
 def measure_all(
@@ -36,7 +37,7 @@ def measure_all(
     handed on before stays true.
     """
     yield from measure_staging(engines, sweep.payloads, done)
-    together = len(engines.hosts) > 1 and engines.distributed
+    together = meet(engines)
     if len(engines.hosts) > 1 and not together:
         yield Measured(
             text="no link", warning="a board's PyTorch has no GLOO: only compute is measured"
@@ -58,7 +59,7 @@ def measure_all(
         engines.join()
     yield from measure_requests(
         engines,
-        [request for request in sweep.requests if together or request.plan.p == 1],
+        possible(engines, sweep),
         rounds=sweep.request_rounds,
         seed=sweep.seed,
         deadline_s=min(aim_s, deadline_s),
@@ -66,3 +67,29 @@ def measure_all(
         done=done,
         sensors=sensors,
     )
+
+
+def meet(engines: Engines) -> bool:
+    """True when the boards can exchange anything."""
+    return len(engines.hosts) > 1 and engines.distributed
+
+
+def possible(engines: Engines, sweep: Sweep) -> list[Request]:
+    """The requests of the sweep that these boards can answer."""
+    return [request for request in sweep.requests if request.plan.p == 1 or meet(engines)]
+
+
+def missing(engines: Engines, sweep: Sweep, done: Collection[str]) -> int:
+    """How many visits of compute cells and requests are not ``done``."""
+    wanted = [
+        BoardVisits(rank, engines.hosts[rank].name, "").key(cell, turn)
+        for rank, cells in enumerate(sweep.cells)
+        for cell in cells
+        for turn in range(sweep.rounds)
+    ]
+    wanted += [
+        request_key(request, turn)
+        for request in possible(engines, sweep)
+        for turn in range(sweep.request_rounds)
+    ]
+    return sum(key not in done for key in wanted)

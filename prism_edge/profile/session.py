@@ -1,65 +1,49 @@
-"""One profiling session: a cluster and models in, a profile on disk out, also if interrupted."""
+"""One profiling session: a cluster and models in, a profile on disk out, whatever ends it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from prism_edge import __version__, tables
-from prism_edge.errors import PrismError
-from prism_edge.profile.conditions import facts_of, load_average
+from prism_edge.errors import ClusterError, PrismError
+from prism_edge.profile.clock import WallClock
+from prism_edge.profile.conditions import load_average
 from prism_edge.profile.engines import Engines, start_engines
-from prism_edge.profile.measured import Measured
-from prism_edge.profile.place import Place, find_place
-from prism_edge.profile.run import measure_all
-from prism_edge.profile.sweep import Sweep, Wish, plan_sweep
-from prism_edge.settings import BoardSettings, Settings
-from prism_edge.tables.rows import Row
-
-_R = TypeVar("_R", bound=Row)
+from prism_edge.profile.interruption import interruptible
+from prism_edge.profile.opening import open_run
+from prism_edge.profile.place import find_place
+from prism_edge.profile.progress import Progress
+from prism_edge.profile.record import Record, left_before
+from prism_edge.profile.refine import Doubts, refine
+from prism_edge.profile.run import measure_all, missing
+from prism_edge.profile.sensors import Sensors, start_sensors
+from prism_edge.profile.sweep import Sweep, Wish
+from prism_edge.settings import Settings
+from prism_edge.tables import Profile
+from prism_edge.tables.reading import COMMAND
 
 # longest silence inside an exchange: a payload of a megabyte takes 8 s at 1 Mbit/s
 EXCHANGE_TIMEOUT_S = 60.0
-QUICK_AIM_S = 75.0  # a quick sweep drops repeats for it, but no cell: without one no plan is chosen
+QUICK_AIM_S = 150.0  # a quick sweep drops repeats and rounds for it, but no cell
 FOREVER_S = float("inf")
 
 
-@dataclass(slots=True)
-class Session:
-    """What has been measured so far."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What was measured. ``stopped``: why not everything was; None when nothing is missing."""
 
-    settings: Settings
-    place: Place
-    boards: tuple[tables.BoardInfo, ...]
-    models: tuple[tables.ModelEntry, ...]
-    sweep: Sweep
-    wish: Wish
-    conditions: dict[str, str]
-    rows: list[Row] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    profile: Profile
+    stopped: str | None
 
-    def profile(self) -> tables.Profile:
-        """Everything measured so far, as it goes to disk."""
-        return tables.Profile(
-            created=self.conditions["started"],
-            version=__version__,
-            cluster=self.settings.name,
-            kind=self.settings.kind,
-            boards=self.boards,
-            models=self.models,
-            link_description=self.place.link,
-            sweep=describe_wish(self.wish),
-            conditions=dict(self.conditions),
-            warnings=tuple(dict.fromkeys(self.warnings)),
-            compute=_of(self.rows, tables.ComputeRow),
-            staging=_of(self.rows, tables.StagingRow),
-            link=_of(self.rows, tables.LinkRow),
-            request=_of(self.rows, tables.RequestRow),
-        )
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """When a session ends, on the monotonic clock."""
+
+    started_s: float
+    aim_s: float
+    deadline_s: float
 
 
 def profile_cluster(
@@ -67,119 +51,126 @@ def profile_cluster(
     wish: Wish,
     directory: Path,
     *,
-    max_seconds: float | None,
-    tell: Callable[[Measured, float], None],
-) -> tables.Profile:
-    """The profile of a cluster, measured now and written to ``directory``.
+    progress: Progress,
+    max_seconds: float | None = None,
+    resume: bool = False,
+    doubts: Doubts | None = None,
+    command: str = COMMAND,
+) -> Outcome:
+    """The profile of a cluster, measured now and kept in ``directory``.
 
-    ``tell(measured, total_s)`` hears of everything as it arrives. Ctrl-C, or a board that is lost
-    half-way, leaves what was finished on disk with a warning, and is raised again.
+    ``resume``: go on with what is kept there; with nothing there, begin. ``doubts``: names the
+    cells to refine in the time left of ``max_seconds``. ``command``: what the user typed, for
+    messages. Ctrl-C, SIGTERM, a lost board and the end of the time leave what was finished, to be
+    resumed; they are raised when nothing was.
     """
     started_s = time.monotonic()
+    limits = Limits(
+        started_s=started_s,
+        aim_s=started_s + (QUICK_AIM_S if wish.quick else FOREVER_S),
+        deadline_s=started_s + (FOREVER_S if max_seconds is None else max_seconds),
+    )
+    before = left_before(directory, resume=resume)
+    if resume and before.log is None and before.tables is not None and doubts is None:
+        return Outcome(profile=before.tables, stopped=None)
     place = find_place(settings)
-    with start_engines(
-        place.hosts,
-        settings.models,
-        [(board.device, board.dtype) for board in settings.ranked],
-        timeout_s=EXCHANGE_TIMEOUT_S,
-        pace_file=place.pace_file,
-    ) as engines:
-        session = _open(settings, place, engines, wish)
-        stopped: str | None = None
-        try:
-            for measured in measure_all(
-                engines,
-                session.sweep,
-                aim_s=started_s + (QUICK_AIM_S if wish.quick else FOREVER_S),
-                deadline_s=started_s + (FOREVER_S if max_seconds is None else max_seconds),
-            ):
-                session.rows += measured.rows
-                if measured.warning:
-                    session.warnings.append(measured.warning)
-                tell(measured, session.sweep.weight_s)
-        except KeyboardInterrupt:
-            stopped = "interrupted"
-            raise
-        except PrismError as error:
-            stopped = str(error)
-            raise
-        finally:
-            session.conditions |= {
-                "seconds": f"{time.monotonic() - started_s:.1f}",
-                "load_average_end": load_average(),
-            }
-            if stopped is not None:
-                session.warnings.append(f"not finished: {stopped}")
-            if session.rows:
-                tables.write(directory, session.profile())
-    return session.profile()
-
-
-def describe_wish(wish: Wish) -> dict[str, str]:
-    """The settings of a sweep as text."""
-    return {
-        "batches": _listed(wish.batches),
-        "l": _listed(wish.ls),
-        "tokens": _listed(wish.tokens) or "usual",
-        "quick": str(wish.quick).lower(),
-        "seed": str(wish.seed),
-    }
-
-
-def emulation_warning(settings: Settings) -> str | None:
-    """What must be said about a cluster that is not made of boards."""
-    if settings.kind == "boards":
-        return None
-    return f"emulated ({settings.kind}): boards are processes of one machine and share its memory"
-
-
-def board_info(
-    board: BoardSettings, facts: Mapping[str, str], engine: Mapping[str, str]
-) -> tables.BoardInfo:
-    """A board as the profile describes it."""
-    return tables.BoardInfo(
-        name=board.name,
-        device=engine["device"],
-        power=board.power,
-        facts={**facts, "torch": engine["torch"], "device": board.device, "dtype": board.dtype},
-    )
-
-
-def _open(settings: Settings, place: Place, engines: Engines, wish: Wish) -> Session:
-    models = engines.models
-    sweep = plan_sweep({model.name: model.shape for model in models}, len(place.hosts), wish)
-    boards = tuple(
-        board_info(
-            board,
-            facts_of(host),
-            {key: engines.fact(rank, key) for key in ("torch", "device")},
+    clock = WallClock()
+    with (
+        interruptible(),
+        start_engines(
+            place.hosts,
+            settings.models,
+            [(board.device, board.dtype) for board in settings.ranked],
+            timeout_s=EXCHANGE_TIMEOUT_S,
+            pace_file=place.pace_file,
+        ) as engines,
+        start_sensors(place.hosts, settings.ranked) as sensors,
+    ):
+        opening = open_run(
+            settings,
+            place,
+            engines,
+            sensors,
+            wish,
+            started=clock.now(),
+            command=command,
+            rested=resume and before.profile is not None,
         )
-        for rank, (board, host) in enumerate(zip(settings.ranked, place.hosts, strict=True))
-    )
-    session = Session(
-        settings=settings,
-        place=place,
-        boards=boards,
-        models=tuple(
-            tables.ModelEntry(name=model.name, fingerprint=model.fingerprint, shape=model.shape)
-            for model in models
-        ),
-        sweep=sweep,
-        wish=wish,
-        conditions={
-            "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "load_average_start": load_average(),
-        },
-    )
-    emulated = emulation_warning(settings)
-    session.warnings += [emulated] if emulated else []
-    session.warnings += [f"not measured: {reason}" for reason in sweep.skipped]
-    return session
+        record = Record(directory, opening, before, clock, resume=resume)
+        stopped = None
+        if not (resume and before.swept):
+            stopped = _sweep(engines, sensors, opening.sweep, record, progress, limits)
+        if stopped is None and doubts is not None:
+            _refine(engines, sensors, opening.sweep, record, progress, limits, doubts)
+        if before.tables is not None and before.log is None and resume and not record.measured:
+            return Outcome(profile=before.tables, stopped=None)  # nothing was refined
+        record.warn(sensors.warnings())
+        conditions = {"load_average_end": load_average(), **sensors.conditions()}
+        profile = record.close(conditions, time.monotonic() - started_s, stopped)
+    return Outcome(profile=profile, stopped=stopped)
 
 
-def _of(rows: Sequence[Row], kind: type[_R]) -> tuple[_R, ...]:
-    return tuple(row for row in rows if isinstance(row, kind))
+def _sweep(
+    engines: Engines,
+    sensors: Sensors,
+    sweep: Sweep,
+    record: Record,
+    progress: Progress,
+    limits: Limits,
+) -> str | None:
+    """Why the sweep did not end; None when it did. Raises what ended it when nothing was kept."""
+    done_s = already_s = record.weight_before_s
+    try:
+        for measured in measure_all(
+            engines,
+            sweep,
+            aim_s=limits.aim_s,
+            deadline_s=limits.deadline_s,
+            done=record.done,
+            sensors=sensors,
+        ):
+            record.take(measured)
+            done_s += measured.weight_s
+            progress.advance(measured.text, done_s, sweep.weight_s, already_s)
+    except (KeyboardInterrupt, PrismError) as error:
+        if not record.done:
+            raise
+        return why_of(error)
+    for rank, host in enumerate(engines.hosts):
+        if (why := sensors.changed(rank)) is not None:
+            return f"board {host.name}: {why} during the sweep"
+    cut = limits.deadline_s <= limits.aim_s and missing(engines, sweep, record.done)
+    if cut or time.monotonic() >= limits.deadline_s:
+        if not record.done:
+            raise ClusterError("time was up before anything was measured; allow more --max-seconds")
+        return "time was up"
+    record.swept()
+    return None
 
 
-def _listed(values: Sequence[int]) -> str:
-    return ",".join(str(value) for value in values)
+def _refine(
+    engines: Engines,
+    sensors: Sensors,
+    sweep: Sweep,
+    record: Record,
+    progress: Progress,
+    limits: Limits,
+    doubts: Doubts,
+) -> None:
+    """The time left is spent; what ends it early is a warning, as nothing is missing."""
+    before_s, all_s = time.monotonic() - limits.started_s, limits.deadline_s - limits.started_s
+    progress.advance("refining", before_s, all_s, before_s)
+    try:
+        for measured in refine(
+            engines, sweep, doubts, record.profile, deadline_s=limits.deadline_s, sensors=sensors
+        ):
+            record.take(measured)
+            passed_s = time.monotonic() - limits.started_s
+            progress.advance(f"refining: {measured.text}", passed_s, all_s, before_s)
+    except (KeyboardInterrupt, PrismError) as error:
+        record.warn([f"refining ended early: {why_of(error)}"])
+
+
+def why_of(error: BaseException) -> str:
+    """What ended a run, on one line."""
+    return " ".join(str(error).split()) or "interrupted"

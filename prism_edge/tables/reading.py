@@ -10,7 +10,7 @@ from prism_edge.errors import TableError
 from prism_edge.tables.doubtful import missing_boards
 from prism_edge.tables.files import Found, read_tables
 from prism_edge.tables.log import LOG, NOT_FINISHED, Unfinished, read_log
-from prism_edge.tables.rows import TABLES, Profile, cell
+from prism_edge.tables.rows import TABLES, Profile, cell, identity
 
 COMMAND = "prism-edge profile"
 
@@ -34,7 +34,8 @@ def read(directory: Path) -> Profile:
             raise
         found = replace(found, doubts=(*found.doubts, str(error)))
     if log is not None and log.keys and (found is None or superseded(found, log)):
-        return _told(log.profile, doubts_of(directory, log))
+        profile = log.profile if found is None else with_accuracy(log.profile, found.profile)
+        return _told(profile, doubts_of(directory, log))
     if found is None:
         assert problem is not None
         raise problem
@@ -53,6 +54,15 @@ def superseded(found: Found, log: Unfinished) -> bool:
 def partial(profile: Profile) -> bool:
     """True when the run that measured it did not end as planned."""
     return any(text.startswith(NOT_FINISHED) for text in profile.warnings)
+
+
+def with_accuracy(profile: Profile, older: Profile) -> Profile:
+    """The same with what ``older`` says of the accuracy of the same models."""
+    same = {(model.name, model.fingerprint) for model in profile.models}
+    kept = {model.name for model in older.models if (model.name, model.fingerprint) in same}
+    known = {identity(row) for row in profile.accuracy}
+    more = (row for row in older.accuracy if row.model in kept and identity(row) not in known)
+    return replace(profile, accuracy=(*profile.accuracy, *more))
 
 
 def rows_in(profile: Profile) -> set[object]:
@@ -80,7 +90,7 @@ def covered(log: Unfinished) -> str:
     """Cells by table that were measured at least once, and how many there are."""
     done = {
         "compute": len({cell(row) for row in log.profile.compute}),
-        "link": len({(row.src, row.dst) for row in log.profile.link}),
+        "link": len({frozenset((row.src, row.dst)) for row in log.profile.link}),
         "request": len({cell(row) for row in log.profile.request}),
     }
     units = {"compute": "compute cells", "link": "links", "request": "kinds of request"}

@@ -1,7 +1,11 @@
-"""A session leaves tables that can be read, whether it ends, is interrupted, or loses a board."""
+"""A session leaves a profile that can be read and resumed, whatever ends it."""
 
 from __future__ import annotations
 
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,14 +13,34 @@ import checkpoints
 import pytest
 
 from prism_edge import tables
-from prism_edge.errors import ClusterError, TableError
-from prism_edge.profile.measured import Measured
-from prism_edge.profile.session import describe_wish, emulation_warning, profile_cluster
+from prism_edge.errors import ClusterError, SettingsError, TableError
+from prism_edge.profile.session import profile_cluster
 from prism_edge.profile.sweep import Wish
 from prism_edge.settings import BoardSettings, LinkSettings, ModelSettings, Settings
-from prism_edge.tables import ComputeRow
+from prism_edge.tables import Profile
+from prism_edge.tables.log import LOG
+from prism_edge.tables.rows import TABLES, identity
 
 QUICK = Wish(batches=(1, 2), ls=(2,), tokens=(12,), quick=True, seed=5)
+SMALL = Wish(batches=(1,), ls=(2,), quick=True, seed=5)
+
+
+class Heard:
+    """Progress that may do something when it hears ``text`` begin with ``word``."""
+
+    def __init__(self, word: str = "never", then: Callable[[], None] = lambda: None) -> None:
+        self.texts: list[str] = []
+        self.starts: set[float] = set()
+        self._word, self._then = word, then
+
+    def advance(self, text: str, done: float, total: float, already: float = 0.0) -> None:
+        self.texts.append(text)
+        self.starts.add(already)
+        if text.startswith(self._word):
+            self._then()
+
+    def close(self) -> None:
+        pass
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +64,39 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     )
 
 
+@pytest.fixture(scope="module")
+def small(settings: Settings) -> Settings:
+    """The image model alone, and no power source to wait for."""
+    boards = tuple(replace(board, power="none") for board in settings.boards)
+    return replace(settings, boards=boards, models=settings.models[:1])
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def do() -> None:
+        raise error
+
+    return do
+
+
+def keys(profile: Profile) -> Counter[tuple[object, ...]]:
+    """What was measured at least, how often; visits beyond the sweep's rounds depend on noise."""
+    return Counter(
+        (table, *identity(row))
+        for table in TABLES
+        for row in getattr(profile, table)
+        if table != "compute" or row.repeat < 300
+    )
+
+
 @pytest.mark.gloo
 def test_a_session_writes_all_that_deciding_needs(settings: Settings, tmp_path: Path) -> None:
-    heard: list[str] = []
-    made = profile_cluster(
-        settings, QUICK, tmp_path, max_seconds=None, tell=lambda m, total: heard.append(m.text)
-    )
+    heard = Heard()
+    made = profile_cluster(settings, QUICK, tmp_path, progress=heard)
+    assert made.stopped is None
+    made = made.profile
     assert tables.read(tmp_path) == made
+    assert not (tmp_path / LOG).exists()
     assert [board.name for board in made.boards] == ["edge-1", "edge-2"]
-    assert [board.power for board in made.boards] == ["modelled", "none"]
     assert all(board.facts["cores"] == "1" for board in made.boards)
     assert all("torch" in board.facts for board in made.boards)
     assert [(model.name, model.shape.family) for model in made.models] == [
@@ -72,64 +120,108 @@ def test_a_session_writes_all_that_deciding_needs(settings: Settings, tmp_path: 
     }
     assert made.sweep["seed"] == "5"
     assert made.link_description.startswith("100mbit, paced")
+    assert made.conditions["command"] == "prism-edge profile"
     assert float(made.conditions["load_average_end"]) >= 0
     assert any(text.startswith("emulated (paced)") for text in made.warnings)
     assert any("memory copies" in text for text in made.warnings)
     assert not any("not finished" in text for text in made.warnings)
     for entry in made.models:
         assert tables.applies(made, entry.name, entry.fingerprint, ["edge-1", "edge-2"]) is None
-    assert any(text.startswith("compute edge-2") for text in heard)
+    assert any(text.startswith("compute edge-2") for text in heard.texts)
 
 
 @pytest.mark.gloo
 @pytest.mark.parametrize(
-    ("stop", "expected"),
+    ("stop", "said"),
     [
-        (KeyboardInterrupt(), "not finished: interrupted"),
-        (ClusterError("board edge-2: ended"), "not finished: board edge-2: ended"),
+        (raising(KeyboardInterrupt()), "interrupted"),
+        (lambda: os.kill(os.getpid(), signal.SIGTERM), "interrupted"),
+        (raising(ClusterError("board edge-2:\nended")), "board edge-2: ended"),
     ],
+    ids=["Ctrl-C", "SIGTERM", "lost"],
 )
-def test_what_was_finished_is_kept(
-    settings: Settings, tmp_path: Path, stop: BaseException, expected: str
+def test_what_was_finished_is_kept_and_resumed(
+    small: Settings, tmp_path: Path, stop: Callable[[], None], said: str
 ) -> None:
-    def tell(measured: Measured, total: float) -> None:
-        if any(isinstance(row, ComputeRow) for row in measured.rows):
-            raise stop
-
-    one = replace(settings, models=settings.models[:1])
-    with pytest.raises(type(stop)):
-        profile_cluster(one, QUICK, tmp_path, max_seconds=None, tell=tell)
+    first = profile_cluster(small, SMALL, tmp_path, progress=Heard("compute", stop))
+    assert first.stopped == said
     kept = tables.read(tmp_path)
     assert kept.link
     assert kept.compute
     assert not kept.request
-    assert kept.warnings[-1] == expected
+    assert any(text.startswith("not finished: ") and "--resume" in text for text in kept.warnings)
+    assert any(text.startswith(f"not finished: {said}") for text in first.profile.warnings)
+
+    heard = Heard()
+    second = profile_cluster(small, SMALL, tmp_path, progress=heard, resume=True)
+    assert second.stopped is None
+    assert not (tmp_path / LOG).exists()
+    whole = tables.read(tmp_path)
+    assert whole == second.profile
+    assert not any("not finished" in text for text in whole.warnings)
+    for table in TABLES:
+        assert set(getattr(kept, table)) <= set(getattr(whole, table))
+    assert not any(text.startswith(("staging edge-1 copy ", "link")) for text in heard.texts)
+    assert whole.created == kept.created
+    assert whole.conditions["runs"] == "2"
+    assert float(whole.conditions["seconds"]) >= float(first.profile.conditions["seconds"])
+
+    other = profile_cluster(small, SMALL, tmp_path / "other", progress=Heard()).profile
+    assert keys(whole).keys() >= keys(other).keys() - Counter(
+        (table, *identity(row)) for table in ("link",) for row in getattr(other, table)
+    )
+    assert max(keys(whole).values()) == 1
 
 
 @pytest.mark.gloo
-def test_nothing_measured_leaves_an_older_profile_alone(settings: Settings, tmp_path: Path) -> None:
-    def tell(measured: Measured, total: float) -> None:
-        raise AssertionError("nothing should be measured")
+def test_a_run_is_not_resumed_as_another_and_not_lost_by_another(
+    small: Settings, tmp_path: Path
+) -> None:
+    stop = raising(KeyboardInterrupt())
+    profile_cluster(small, SMALL, tmp_path, progress=Heard("staging", stop))
+    log = (tmp_path / LOG).read_bytes()
+    with pytest.raises(SettingsError, match=r"a run that has not ended is kept there \(0 of"):
+        profile_cluster(small, SMALL, tmp_path, progress=Heard())
+    with pytest.raises(TableError, match="the sweep's seed was '5', is '6'; set it back"):
+        profile_cluster(small, replace(SMALL, seed=6), tmp_path, progress=Heard(), resume=True)
+    assert (tmp_path / LOG).read_bytes() == log
 
+
+@pytest.mark.gloo
+def test_a_whole_profile_outlives_runs_that_end_early(small: Settings, tmp_path: Path) -> None:
+    whole = profile_cluster(small, SMALL, tmp_path, progress=Heard()).profile
+    wrong = replace(small, models=(ModelSettings(name="m", path=tmp_path / "nothing"),))
+    with pytest.raises(Exception, match="does not exist"):
+        profile_cluster(wrong, SMALL, tmp_path, progress=Heard())
+    assert tables.read(tmp_path) == whole
+    again = profile_cluster(small, SMALL, tmp_path, progress=Heard(), resume=True)
+    assert (again.profile, again.stopped) == (whole, None)  # nothing was left to do
+
+    stop = raising(KeyboardInterrupt())
+    stopped = profile_cluster(small, SMALL, tmp_path, progress=Heard("compute", stop))
+    assert stopped.stopped == "interrupted"
+    assert any(f"the tables of {whole.created} stay" in text for text in stopped.profile.warnings)
+    found = tables.read(tmp_path)
+    assert found.compute == whole.compute
+    assert "a later run is not finished" in found.warnings[-1]
+
+
+@pytest.mark.gloo
+def test_time_that_is_up_leaves_a_run_to_resume(small: Settings, tmp_path: Path) -> None:
+    """However far it came: the end of the time may fall anywhere behind the first cells."""
+    wish = replace(SMALL, quick=False)
+    found = profile_cluster(small, wish, tmp_path, progress=Heard(), max_seconds=0.001)
+    assert found.stopped == "time was up"
+    assert found.profile.staging
+    resumed = profile_cluster(small, wish, tmp_path, progress=Heard(), resume=True)
+    assert resumed.stopped is None
+    assert set(found.profile.staging) == set(resumed.profile.staging)
+    assert resumed.profile.request
+
+
+@pytest.mark.gloo
+def test_nothing_measured_leaves_nothing(settings: Settings, tmp_path: Path) -> None:
     wrong = replace(settings, models=(ModelSettings(name="m", path=tmp_path / "nothing"),))
     with pytest.raises(Exception, match="does not exist"):
-        profile_cluster(wrong, QUICK, tmp_path / "out", max_seconds=None, tell=tell)
-    with pytest.raises(TableError, match="no such file"):
-        tables.read(tmp_path / "out")
-
-
-def test_a_wish_is_kept_as_text() -> None:
-    assert describe_wish(QUICK) == {
-        "batches": "1,2",
-        "l": "2",
-        "tokens": "12",
-        "quick": "true",
-        "seed": "5",
-    }
-    assert describe_wish(Wish())["tokens"] == "usual"
-
-
-def test_only_boards_are_not_emulated(settings: Settings) -> None:
-    assert "emulated (paced)" in str(emulation_warning(settings))
-    assert "emulated (lab)" in str(emulation_warning(replace(settings, kind="lab")))
-    assert emulation_warning(replace(settings, kind="boards")) is None
+        profile_cluster(wrong, QUICK, tmp_path / "out", progress=Heard())
+    assert not (tmp_path / "out").exists()
