@@ -48,11 +48,15 @@ class Cell:
         return " ".join((self.table, *filter(None, (" > ".join(names),))))
 
     def __str__(self) -> str:
-        """``vit batch 4 own 98 known 197``: what tells it apart, in short."""
+        """``edge-1 vit batch 4 own 98 known 197 fp32``: what tells it apart, in short."""
         words = []
         for name, value in self.columns:
-            plain = name in (*PLACES, *KINDS, "model", "plan", "path", "dtype")
-            words.append(str(value) if plain else f"{name.removeprefix('tokens_')} {value}")
+            if name == "bytes":
+                words.append(f"{value} B")
+            elif name in ("batch", "tokens", "tokens_own", "tokens_known"):
+                words.append(f"{name.removeprefix('tokens_')} {value}")
+            elif (name, value) != ("world", 2):
+                words.append(f"{value} ranks" if name == "world" else str(value))
         return " ".join(words)
 
 

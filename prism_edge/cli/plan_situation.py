@@ -31,7 +31,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """All that a decision needs. ``costs``: of the boards in service, whose names are ``boards``.
+    """All that a decision needs. ``costs``: of the boards in service; ``boards``: them in words.
 
     ``real``: how many boards were measured, ``batches``: which batches, of this model or of the one
     it is scaled from. ``supposed``: what does not exist, in words.
@@ -39,7 +39,7 @@ class Situation:
 
     measured: tables.Profile
     costs: Costs
-    boards: tuple[str, ...]
+    boards: str
     real: int
     batches: frozenset[int]
     batch: int
@@ -82,7 +82,7 @@ def situation(profile: Path, wish: Wish, what_if: str, aim: Aim) -> Situation:
     return Situation(
         measured=measured,
         costs=costs,
-        boards=_names(costs, real),
+        boards=_boards_text(costs, real),
         real=real,
         batches=batches,
         batch=batch,
@@ -143,9 +143,11 @@ def _link(profile: Path, costs: Costs, rate: str) -> LinkState | None:
     return costs.links.given(rate_bps)
 
 
-def _names(costs: Costs, real: int) -> tuple[str, ...]:
-    """Names by rank; boards that do not exist say of which they are copies."""
+def _boards_text(costs: Costs, real: int) -> str:
+    """``edge-1, edge-2 and 2 copies of edge-2``."""
     names = [board.name for board in costs.boards]
-    return tuple(
-        name if rank < real else f"{name} copy {rank - real + 1}" for rank, name in enumerate(names)
-    )
+    copies = len(names) - real
+    text = ", ".join(names[:real])
+    if copies <= 0:
+        return text
+    return f"{text} and {copies} {'copy' if copies == 1 else 'copies'} of {names[-1]}"

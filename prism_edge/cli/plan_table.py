@@ -129,7 +129,7 @@ def _heading(found: Situation) -> list[str]:
     costs, measured, link = found.costs, found.measured, found.link
     where = measured.kind if measured.kind == "boards" else f"{measured.kind}, emulated"
     lines = [
-        f"{costs.model}, batch {found.batch}, {found.tokens} tokens on {', '.join(found.boards)} "
+        f"{costs.model}, batch {found.batch}, {found.tokens} tokens on {found.boards} "
         f"({measured.cluster}: {where}, measured {measured.created:.10})"
     ]
     if found.supposed:

@@ -81,7 +81,8 @@ class Grid:
 
 
 def grid(costs: Costs, aim: Aim, *, tokens: int, measured: Collection[int], real: int) -> Grid:
-    """The map of ``costs``. ``measured``: batches that were; ``real``: boards that were.
+    """The map of ``costs``. ``measured``: batches that were; ``real``: boards that were. A model
+    that was not measured has the columns of the one it is scaled from.
 
     Beyond what was measured, where a daemon would answer locally, times are guessed and the spot
     says so. Raises ``TableError`` without a link.
@@ -109,7 +110,7 @@ def grid(costs: Costs, aim: Aim, *, tokens: int, measured: Collection[int], real
         raise TableError("nothing can be predicted from this profile: no computing was measured")
     return Grid(
         batches=batches,
-        measured=frozenset(measured),
+        measured=frozenset() if costs.cells[0].foreign else frozenset(measured),
         edges_bps=edges_bps,
         profiled_bps=profiled_bps if known else None,
         spots=tuple(rows),

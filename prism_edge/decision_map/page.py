@@ -57,8 +57,7 @@ def page(grid: Grid, head: Heading) -> str:
         anchors=[(names[plan], i, k) for plan, i, k in anchors(grid)],
         borders=_path(borders(grid), len(grid.spots)),
         levels=[
-            (f"{level:.0%}".replace("%", " %"), _path(margin_line(grid, level), len(grid.spots)))
-            for level in LEVELS
+            (head.lead(level), _path(margin_line(grid, level), len(grid.spots))) for level in LEVELS
         ],
         profiled=None if grid.profiled_bps is None else profiled_text(grid),
         ticks=[(rate_text(bps), grid.height(bps)) for bps in grid.ticks_bps],

@@ -19,6 +19,7 @@ from prism_edge.plan import Plan
 from prism_edge.report.palette import TONES
 
 WIDTH_IN, HEIGHT_IN, DPI = 11.0, 6.6, 160
+MOST_NAMED = 14  # plans in the legend
 FAINT = (*to_rgb(TONES["ink"].light), 0.55)
 INK, SOFT, PAPER, LINE = (TONES[name].light for name in ("ink", "soft", "paper", "line"))
 DOUBTFUL, BEYOND = "...", "///"  # hatches
@@ -39,7 +40,7 @@ def png(grid: Grid, head: Heading) -> bytes:
     _letters(axes, grid)
     _scales(axes, grid)
     _title(figure, head)
-    _legends(figure, grid, fills)
+    _legends(figure, grid, head, fills)
     file = io.BytesIO()
     figure.savefig(file, format="png", metadata={"Title": f"decision map of {head.model}"})
     return file.getvalue()
@@ -115,16 +116,19 @@ def _title(figure: Figure, head: Heading) -> None:
         figure.text(0.02, y, text, fontsize=size, fontweight=weight, color=colour, va="center")
 
 
-def _legends(figure: Figure, grid: Grid, fills: dict[Plan, str]) -> None:
+def _legends(figure: Figure, grid: Grid, head: Heading, fills: dict[Plan, str]) -> None:
     names = letters(grid)
     plans = [Patch(facecolor=fills[plan], label=f"{names[plan]}  {plan}") for plan in grid.plans]
+    if len(plans) > MOST_NAMED:
+        more = f"and {len(plans) - MOST_NAMED} more; the page names them"
+        plans[MOST_NAMED:] = [Patch(facecolor="none", label=more)]
     lines = [
         Line2D(
             [],
             [],
             color=INK,
             linewidth=width,
-            label=f"next best takes {level:.0%} longer".replace("%", " %"),
+            label=head.lead(level),
         )
         for level, width in WIDTHS.items()
     ]

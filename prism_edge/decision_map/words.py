@@ -14,11 +14,11 @@ EXTRAPOLATED = "extrapolated: guessed, not measured"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heading:
-    """What the map is of. ``supposed``: what of it does not exist, in words, empty if all does."""
+    """What the map is of. ``boards``: in words; ``supposed``: what does not exist, if anything."""
 
     model: str
     tokens: int
-    boards: tuple[str, ...]
+    boards: str
     cluster: str
     kind: str
     measured: str
@@ -37,9 +37,14 @@ class Heading:
     @property
     def where(self) -> str:
         """On what this was measured, and when."""
-        count = f"{len(self.boards)} board{'' if len(self.boards) == 1 else 's'}"
-        boards = f"{count} ({', '.join(self.boards)})"
-        return f"cluster {self.cluster}: {self.source} · {boards} · measured {self.measured}"
+        return f"cluster {self.cluster}: {self.source} · {self.boards} · measured {self.measured}"
+
+    def lead(self, level: float) -> str:
+        """What the line of a margin means."""
+        share = f"{level:.0%}".replace("%", " %")
+        if self.aim.objective == "latency":
+            return f"next best takes {share} longer"
+        return f"next best needs {share} more"
 
     @property
     def how(self) -> str:

@@ -14,7 +14,7 @@ from prism_edge.schedule.events import Aim
 HEAD = Heading(
     model="net",
     tokens=197,
-    boards=("edge-1", "edge-2"),
+    boards="edge-1, edge-2",
     cluster="paper",
     kind="lab",
     measured="2025-01-02",

@@ -21,6 +21,7 @@ from prism_edge.decision_map.png import png
 from prism_edge.decision_map.words import DOUBT, EXTRAPOLATED, rate_text, reading
 from prism_edge.errors import PrismError, SettingsError
 from prism_edge.plan import Plan
+from prism_edge.schedule.events import Aim
 
 
 class Outline(HTMLParser):
@@ -90,6 +91,21 @@ def test_a_model_called_like_markup_stays_text() -> None:
     assert "&lt;b&gt;$x$" in text
     assert "4 boards &amp; more" in text
     assert png(paper_map(), head)
+
+
+def test_lines_say_what_is_minimised() -> None:
+    assert HEAD.lead(0.1) == "next best takes 10 % longer"
+    energy = dataclasses.replace(HEAD, aim=Aim(objective="energy", exact=True))
+    assert energy.lead(0.05) == "next best needs 5 % more"
+    assert energy.how == "197 tokens · least energy · exact plans only"
+    assert "next best needs 25 % more" in page(paper_map(), energy)
+
+
+def test_many_plans_do_not_crowd_out_the_rest_of_the_legend() -> None:
+    made = paper_map(boards=8)
+    assert len(made.plans) > 8
+    with Image.open(BytesIO(png(made, HEAD))) as image:
+        assert image.size == (1760, 1056)
 
 
 def test_plans_of_one_method_have_shades_of_their_own() -> None:

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from measured import profile
+from measured import BERT, profile
 from paper_map import paper_map
 
 from prism_edge.decision_map.grid import BANDS_PER_DECADE, bands, columns, grid
@@ -50,6 +50,14 @@ def test_boards_that_were_not_measured_are_extrapolated() -> None:
     found = [spot for row in made.spots for spot in row[:4] if spot.plan and spot.plan.p > 2]
     assert found
     assert all(spot.extrapolated for spot in found)
+
+
+def test_of_a_model_that_was_not_measured_no_batch_was() -> None:
+    costs = costs_of(profile(batches=(1, 2)), "net").for_shape("text", BERT)
+    made = grid(costs, Aim(), tokens=128, measured={1, 2}, real=2)
+    assert made.batches == (1, 2, 3)
+    assert made.measured == frozenset()
+    assert all(spot.extrapolated for row in made.spots for spot in row)
 
 
 def test_certain_means_that_the_best_two_lie_apart() -> None:
