@@ -131,7 +131,7 @@ def test_stdin_arrives_whole_and_so_does_its_end() -> None:
 )
 def test_the_commands_end_is_told_while_stdin_is_open(command: tuple[str, ...], code: int) -> None:
     with board_end(LONG_S, *command) as process:
-        source, thread = sending(process, 0.01)
+        source, thread = sending(process, LONG_S)
         with source:
             assert process.wait(30) == code
             thread.join(30)

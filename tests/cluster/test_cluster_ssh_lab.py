@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sshd import SshBoards, gone, ssh_boards
+from sshd import PORT, SshBoards, gone, ssh_boards
 
 from prism_edge.cluster.lab import Lab
 from prism_edge.cluster.modes import obstacle
@@ -82,6 +82,21 @@ def test_a_file_can_be_its_stdin(two: SshHost, tmp_path: Path) -> None:
         two.popen(["cat"], stdin=file, stdout=subprocess.PIPE) as process,
     ):
         assert process.communicate(timeout=60)[0] == b"in a file"
+
+
+def test_a_host_of_the_users_configuration_is_reached_through_another(
+    boards: SshBoards, tmp_path: Path
+) -> None:
+    one, two = boards.boards()
+    config = tmp_path / "config"
+    config.write_text(
+        f"Host second\n HostName {two.address}\n Port {PORT}\n User root\n"
+        f" ProxyJump root@{one.address}:{PORT}\nHost *\n{boards.config.read_text()}"
+    )
+    host = ready(replace(two, ssh="second", ssh_config=config), [])
+    done = host.run(["sh", "-c", "echo $SSH_CONNECTION"], 60)
+    came_from, _, arrived_at, _ = done.stdout.split()
+    assert (came_from, arrived_at) == (one.address, two.address)
 
 
 # -- nothing is left ---------------------------------------------------------------------------
