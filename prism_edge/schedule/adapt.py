@@ -24,8 +24,11 @@ PACES = (0.5, 8.0)
 BIAS_BAND = 1.15
 BIASES = (0.7, 2.0)
 BIAS_SAMPLES = 3  # one odd request says nothing against a plan
+BIAS_NOISE = (
+    1.05  # a bias up to this factor is none: plans that take equally long do not take turns
+)
 GRID_BPS = np.geomspace(1e5, 1e11, 145)  # bandwidths a request may show, 10 % apart
-TELLING = 0.1  # least share of a request's time that a link 1.4 times off changes
+LIKELY = 1.05  # a factor by which a request's time is rarely off
 
 PaceKey = tuple[str, str]  # model, board
 BiasKey = tuple[str, int, int, Plan]  # model, batch, tokens
@@ -123,7 +126,7 @@ class Adaptive:
 
     def _bias(self, model: str, batch: int, tokens: int, now_s: float) -> dict[Plan, float]:
         return {
-            plan: belief.factor(now_s, BIAS_SAMPLES)
+            plan: _beyond(belief.factor(now_s, BIAS_SAMPLES), BIAS_NOISE)
             for (name, rows, length, plan), belief in self._biases.items()
             if (name, rows, length) == (model, batch, tokens)
         }
@@ -175,8 +178,8 @@ class Lens:
         """How fast boards and link were, given how long every rank computed and the whole took.
 
         A board's pace is its own computing against the table's. The bandwidth is the one at which
-        the model, with these paces, takes as long as the request did; when another one would hardly
-        change that, the request only shows that the link is not much slower.
+        the model, with these paces, takes as long as the request did; when quite another one would
+        explain nearly that time too, the request only shows that the link is not much slower.
         """
         paces, shown = list(believed), {}
         for rank, busy_s in enumerate(_busy_s(event)[: len(self.work.computes)]):
@@ -185,12 +188,11 @@ class Lens:
         if self._grid is None or link is None:
             return Seen(paces=shown, bandwidth_bps=None, exact=False)
         grid_s = self._grid.at(link.alpha_s, self._beta, self._alpha_s, paces).sum(axis=0)
-        found = _where(grid_s, event.engine_s)
-        slower_s, faster_s = np.interp([found / DISAGREE, found * DISAGREE], GRID_BPS, grid_s)
-        if slower_s - faster_s >= TELLING * event.engine_s:
-            return Seen(paces=shown, bandwidth_bps=found, exact=True)
-        at_least = _where(grid_s, (1 + TELLING) * event.engine_s)
-        return Seen(paces=shown, bandwidth_bps=at_least, exact=False)
+        least, found, most = (
+            _where(grid_s, share * event.engine_s) for share in (LIKELY, 1, 1 / LIKELY)
+        )
+        exact = most / least <= DISAGREE**2
+        return Seen(paces=shown, bandwidth_bps=found if exact else least, exact=exact)
 
 
 def _busy_s(event: Answered) -> list[float]:
@@ -202,6 +204,11 @@ def _busy_s(event: Answered) -> list[float]:
 def _where(grid_s: Floats, seconds: float) -> float:
     """The bandwidth of the grid at which a request takes that long; its ends where none does."""
     return float(np.exp(np.interp(-seconds, -grid_s, np.log(GRID_BPS))))
+
+
+def _beyond(factor: float, noise: float) -> float:
+    """What is left of a factor when noise explains as much of it as it can."""
+    return max(1.0, factor / noise) if factor > 1 else min(1.0, factor * noise)
 
 
 def _within(value: float, bounds: tuple[float, float]) -> float:

@@ -61,10 +61,10 @@ DISAGREE = 1.4  # bandwidths: a factor by which noise is rarely off
 INFORMATIVE = 0.3  # least share of a probe's time that its bytes, not its message, take
 
 PROBE_EVERY_S = 1.5  # of idleness
-PROBE_BUSY_S = 15.0  # without idleness: nothing has told about the link for so long
+PROBE_SHARE = 0.05  # of a busy leader's time: the most that probes take
 CONFIRM_AFTER_S = 0.2  # a single disagreement is checked at once
 PROBE_S = 0.020
-PROBE_BYTES = (32 * 1024, 512 * 1024)
+PROBE_BYTES = (16 * 1024, 512 * 1024)  # less is mostly burst: a small bucket of tbf holds 3200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +89,12 @@ class LinkObserver:
         """The observer after the link showed a bandwidth; not ``exact``: at least that one."""
         if not (math.isfinite(bandwidth_bps) and bandwidth_bps > 0):
             return self
-        if not exact and bandwidth_bps <= DISAGREE * self.link.bandwidth_bps:
-            return self  # a lower bound that the estimate already meets
         before = self.belief
+        if not exact and bandwidth_bps <= DISAGREE * self.link.bandwidth_bps:
+            # a lower bound that the estimate already meets; a doubt may fall short of it
+            if before.doubt is None or bandwidth_bps <= DISAGREE * before.doubt:
+                return self
+            return replace(self, belief=replace(before, doubt=None))
         if not before.samples:  # the table is what a first sample may disagree with
             before = replace(before, samples=(self.base.bandwidth_bps,))
         return replace(self, belief=before.see(bandwidth_bps, now_s))
@@ -111,9 +114,11 @@ class LinkObserver:
 
         About 20 ms of the link as it is believed to be: hardly in the way of a request.
         """
-        wait_s = PROBE_EVERY_S if self.belief.doubt is None else CONFIRM_AFTER_S
-        if now_s - self.belief.seen_s < (wait_s if idle else PROBE_BUSY_S):
-            return None
         low, high = PROBE_BYTES
-        wanted = self.link.bandwidth_bps / 8 / self.ways * PROBE_S
-        return int(min(max(wanted, low), high))
+        wanted = int(min(max(self.link.bandwidth_bps / 8 / self.ways * PROBE_S, low), high))
+        wait_s = PROBE_EVERY_S
+        if not idle:
+            wait_s = max(wait_s, self.link.exchange_s(self.ways * wanted) / PROBE_SHARE)
+        if self.belief.doubt is not None:
+            wait_s = CONFIRM_AFTER_S
+        return None if now_s - self.belief.seen_s < wait_s else wanted

@@ -14,7 +14,14 @@ from measured import profile
 from prism_edge.plan import LOCAL
 from prism_edge.schedule.cost import costs_of
 from prism_edge.schedule.link import LinkState
-from prism_edge.schedule.observe import FADE_MOST_S, FADE_S, KEEP, Belief, LinkObserver
+from prism_edge.schedule.observe import (
+    FADE_MOST_S,
+    FADE_S,
+    KEEP,
+    PROBE_SHARE,
+    Belief,
+    LinkObserver,
+)
 from prism_edge.schedule.policy import choose
 
 ALPHA_S = 0.001
@@ -141,6 +148,17 @@ class TestBounds:
         settled = after(LinkObserver(base=BASE), *[took(1e6)] * 5)
         assert seeing(settled, *[100e6] * 3, exact=False).link.bandwidth_bps == 100e6
 
+    def test_at_least_that_fast_refutes_a_doubt_that_it_was_slower(self) -> None:
+        """Else two odd requests far apart would count as two in a row."""
+        settled = after(LinkObserver(base=BASE), *[took(100e6)] * 5)
+        doubting = seeing(settled, 2e6)
+        assert doubting.belief.doubt == 2e6
+        assert seeing(doubting, 2.5e6, exact=False).belief.doubt == 2e6  # that it meets as well
+        refuted = seeing(doubting, 30e6, exact=False)
+        assert refuted.belief.doubt is None
+        assert seeing(refuted, 2e6).link.bandwidth_bps == pytest.approx(100e6)
+        assert seeing(doubting, 2e6).link.bandwidth_bps == pytest.approx(2e6)  # negative control
+
     def test_tiny_probes_say_nothing_about_bandwidth(self) -> None:
         observer = LinkObserver(base=BASE)
         for noise in (0.9, 1.0, 1.2):
@@ -183,14 +201,20 @@ class TestProbes:
     def test_only_when_idle_and_nothing_was_seen_lately(self) -> None:
         seen = LinkObserver(base=BASE).observe(90e6, exact=True, now_s=10.0)
         assert LinkObserver(base=BASE).probe_due(0.0, idle=True) is not None
-        assert seen.probe_due(11.0, idle=True) is None
-        assert seen.probe_due(11.6, idle=True) is not None
-        assert seen.probe_due(11.6, idle=False) is None
+        for idle in (True, False):
+            assert seen.probe_due(11.4, idle=idle) is None
+            assert seen.probe_due(11.6, idle=idle) is not None
 
-    def test_without_idleness_when_nothing_has_told_for_long(self) -> None:
-        seen = LinkObserver(base=BASE).observe(90e6, exact=True, now_s=10.0)
-        assert seen.probe_due(24.9, idle=False) is None
-        assert seen.probe_due(25.1, idle=False) is not None
+    def test_of_a_busy_leaders_time_they_take_a_bounded_share(self) -> None:
+        """Over a slow link a probe takes long, so it is due less often; idle time costs nothing."""
+        state = LinkState(alpha_s=ALPHA_S, bandwidth_bps=0.5e6, source="table")
+        seen = LinkObserver(base=state).observe(0.5e6, exact=True, now_s=10.0)
+        size = seen.probe_due(12.0, idle=True)
+        assert size is not None
+        wait_s = seen.link.exchange_s(size) / PROBE_SHARE
+        assert wait_s > 5
+        assert seen.probe_due(10 + 0.99 * wait_s, idle=False) is None
+        assert seen.probe_due(10 + 1.01 * wait_s, idle=False) == size
 
     def test_what_taught_nothing_does_not_delay_a_probe(self) -> None:
         seen = LinkObserver(base=BASE).probed(100, ALPHA_S, 10.0)
@@ -198,13 +222,14 @@ class TestProbes:
 
     def test_a_doubt_is_checked_soon(self) -> None:
         settled = after(LinkObserver(base=BASE), *[took(100e6)] * 5)
-        doubting = settled.observe(1e6, exact=True, now_s=10.0)
-        assert doubting.probe_due(10.1, idle=True) is None
-        assert doubting.probe_due(10.3, idle=True) is not None
+        doubting = settled.observe(0.2e6, exact=True, now_s=10.0)
+        for idle in (True, False):
+            assert doubting.probe_due(10.1, idle=idle) is None
+            assert doubting.probe_due(10.3, idle=idle) is not None
 
     @pytest.mark.parametrize(
         ("rate", "expected"),
-        [(1e6, 32 * 1024), (50e6, 125_000), (100e6, 250_000), (10e9, 512 * 1024)],
+        [(1e6, 16 * 1024), (50e6, 125_000), (100e6, 250_000), (10e9, 512 * 1024)],
     )
     def test_the_size_takes_about_20_ms(self, rate: float, expected: int) -> None:
         state = LinkState(alpha_s=ALPHA_S, bandwidth_bps=rate, source="table")

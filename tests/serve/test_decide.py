@@ -308,7 +308,6 @@ def test_probes_are_observations_and_due_when_nobody_looked(tmp_path: Path) -> N
     decider.probed(size, [ALPHA_S + 8 * size / BANDWIDTH_BPS], 100.0)
     assert decider.probe_due(100.1, 2, idle=True) is None
     assert decider.probe_due(110.0, 2, idle=True) is not None
-    assert decider.probe_due(110.0, 2, idle=False) is None
     for now_s in (120.0, 121.0):
         decider.probed(size, [ALPHA_S + 8 * size / SLOW], now_s)
     assert choose(decider).plan == LOCAL
