@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -128,7 +129,10 @@ def numbers(option: str, text: str) -> tuple[int, ...]:
 
 def summarise(outcome: Outcome, directory: Path) -> dict[str, object]:
     """What was written where, as JSON values."""
+    from prism_edge.profile.interval import tightness
+
     measured = outcome.profile
+    tight = tightness(measured)
     counted = ("compute", "staging", "link", "request")
     return {
         "directory": str(directory),
@@ -141,6 +145,7 @@ def summarise(outcome: Outcome, directory: Path) -> dict[str, object]:
             measured.conditions.get("load_average_end"),
         ],
         "rows": {table: len(getattr(measured, table)) for table in counted},
+        "tightness": None if tight is None else asdict(tight),
         "stopped": outcome.stopped,
         "warnings": list(measured.warnings),
     }
@@ -148,13 +153,23 @@ def summarise(outcome: Outcome, directory: Path) -> dict[str, object]:
 
 def readable(summary: dict[str, object]) -> str:
     """The summary for people."""
-    rows, warnings = summary["rows"], summary["warnings"]
+    rows, tight, warnings = summary["rows"], summary["tightness"], summary["warnings"]
     assert isinstance(rows, dict)
+    assert isinstance(tight, dict | None)
     assert isinstance(warnings, list)
     counts = ", ".join(f"{count} {table}" for table, count in rows.items())
     lines = [
         f"profile of {summary['cluster']} ({summary['kind']}), link {summary['link']}",
         f"{counts} rows in {summary['seconds']} s: {summary['directory']}",
+        *([readable_tightness(tight)] if tight is not None else []),
         *(f"warning: {text}" for text in warnings),
     ]
     return "\n".join(lines)
+
+
+def readable_tightness(tight: dict[str, object]) -> str:
+    """How tight the cells are, for people."""
+    return (
+        f"medians of {tight['cells']} cells, 95 % intervals: half of them within "
+        f"+/- {tight['median']:.1%}, the widest +/- {tight['worst']:.1%} ({tight['worst_cell']})"
+    )

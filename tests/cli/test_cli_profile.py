@@ -69,6 +69,8 @@ def test_profile_writes_tables_and_says_where(run: Run, cluster: Path) -> None:
     }
     assert all(said["rows"].values())
     assert said["warnings"] == list(profile.warnings)
+    assert said["tightness"]["worst"] >= said["tightness"]["median"] >= 0
+    assert said["tightness"]["worst_cell"].split()[0] in ("compute", "link", "request")
     assert profile.sweep["l"] == "3"
     assert " s left " in err or " %  " in err  # progress, on stderr only
 
