@@ -62,7 +62,8 @@ class StagingRow(Checked):
 class LinkRow(Checked):
     """One timed transfer through the production transport.
 
-    ``exchange``: ``world`` ranks send each other ``bytes`` at once, from launch to all done.
+    ``exchange``: ``world`` ranks send each other ``bytes`` at once; each from its own launch until
+    it is through, mean over the ranks, which is what an exchange adds to a loop of many.
     ``oneway``: ``bytes`` from ``src`` to ``dst``. ``load``: whether the boards computed meanwhile.
     """
 
