@@ -29,13 +29,14 @@ def measure_requests(
     *,
     rounds: int,
     seed: int,
+    aim_s: float,
     deadline_s: float,
     now: Callable[[], float],
     done: Collection[str] = (),
     sensors: Sensors = NONE,
 ) -> Iterator[Measured]:
     """Whole requests, each visited once per round in random order; one round more is not counted.
-    What is ``done`` is left out.
+    What is ``done`` is left out; after ``aim_s`` further rounds are, after ``deadline_s`` all.
 
     What disturbs a machine for seconds disturbs a whole round, so ratios within rounds stay true.
     Where every board has a power meter, short requests are answered several times in a row, and
@@ -49,7 +50,8 @@ def measure_requests(
             turns = range(rounds) if turn < 0 else (turn,)  # the first is for those to come
             if all(request_key(request, one) in done for one in turns):
                 continue
-            stop = _why_stop(engines, sensors, turn, rounds, now() >= deadline_s)
+            late = now() >= (min(aim_s, deadline_s) if turn > 0 else deadline_s)
+            stop = _why_stop(engines, sensors, turn, rounds, late)
             if stop is not None:
                 yield Measured(text="requests", warning=stop)
                 return

@@ -253,7 +253,7 @@ def test_repeats_are_dropped_when_the_pace_is_too_slow(
     assert repeats == expected
 
 
-def test_an_aim_costs_repeats_and_requests_but_never_a_cell() -> None:
+def test_an_aim_costs_repeats_but_no_cell_and_no_kind_of_request() -> None:
     stage = Rehearsal(2)
     stage.takes_s = lambda kind, fields: 1.0 if kind == "measure" else 0.001
     sweep = sweep_for(stage, Wish(quick=True, ls=(10,)))
@@ -267,8 +267,8 @@ def test_an_aim_costs_repeats_and_requests_but_never_a_cell() -> None:
         }
         assert held == {cell.key[1:] for cell in cells}
     assert len(compute) < sum(cell.repeats for cells in sweep.cells for cell in cells)
-    assert not rows(found, RequestRow)
-    assert [text for text in warnings(found) if "rounds of requests" in text]
+    assert len(rows(found, RequestRow)) == len(sweep.requests)
+    assert [text for text in warnings(found) if "after 1 of 3 rounds of requests" in text]
 
 
 def test_a_deadline_costs_cells_and_says_how_many() -> None:
@@ -322,6 +322,7 @@ def test_an_answer_by_another_plan_is_no_measurement() -> None:
                 [request],
                 rounds=1,
                 seed=0,
+                aim_s=FOREVER,
                 deadline_s=FOREVER,
                 now=stage.clock,
             )
@@ -338,6 +339,7 @@ def test_rounds_are_shuffled_the_same_way_for_the_same_seed() -> None:
                 sweep.requests,
                 rounds=3,
                 seed=seed,
+                aim_s=FOREVER,
                 deadline_s=FOREVER,
                 now=stage.clock,
             )
@@ -413,6 +415,7 @@ def test_requests_end_when_a_board_changes() -> None:
             sweep.requests,
             rounds=2,
             seed=0,
+            aim_s=FOREVER,
             deadline_s=FOREVER,
             now=stage.clock,
             sensors=sensors,
