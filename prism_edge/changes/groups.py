@@ -13,7 +13,7 @@ from statistics import median
 
 import numpy as np
 
-from prism_edge.changes.significance import FLOOR, LEVEL, Change
+from prism_edge.changes.significance import LEVEL, Change
 
 DRAWS = 1000
 LEAST = 6  # of fewer cells drawing again says nothing
@@ -22,7 +22,8 @@ LEAST = 6  # of fewer cells drawing again says nothing
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """The compared cells of one table on one machine, or between two. ``ratio``: their median,
-    between ``low`` and ``high``, None for few cells. ``significant``: cells that changed."""
+    between ``low`` and ``high``, None for few cells. ``significant``: cells that changed;
+    ``moved``: all of it, surely by more than the floor."""
 
     place: str
     cells: int
@@ -30,30 +31,26 @@ class Group:
     ratio: float
     low: float | None
     high: float | None
-
-    @property
-    def moved(self) -> bool:
-        """All of it, by more than the floor."""
-        if self.low is None or self.high is None:
-            return False
-        return self.low > 1 + FLOOR or self.high < 1 / (1 + FLOOR)
+    moved: bool
 
 
-def groups(changes: Sequence[Change]) -> tuple[Group, ...]:
+def groups(changes: Sequence[Change], floor: float) -> tuple[Group, ...]:
     """The changes by table and machine, in the order in which they come."""
     by_place: dict[str, list[Change]] = {}
     for change in changes:
         by_place.setdefault(change.cell.place, []).append(change)
-    return tuple(_group(place, found) for place, found in by_place.items())
+    return tuple(_group(place, found, floor) for place, found in by_place.items())
 
 
-def _group(place: str, found: Sequence[Change]) -> Group:
+def _group(place: str, found: Sequence[Change], floor: float) -> Group:
     ratios = [change.ratio for change in found]
     low = high = None
+    moved = False
     if len(ratios) >= LEAST:
         drawn = np.random.default_rng(0).choice(np.log(ratios), size=(DRAWS, len(ratios)))
         ends = np.quantile(np.median(drawn, axis=1), (LEVEL / 2, 1 - LEVEL / 2))
         low, high = (math.exp(end) for end in ends)
+        moved = low > 1 + floor or high < 1 / (1 + floor)
     return Group(
         place=place,
         cells=len(found),
@@ -61,4 +58,5 @@ def _group(place: str, found: Sequence[Change]) -> Group:
         ratio=median(ratios),
         low=low,
         high=high,
+        moved=moved,
     )

@@ -35,14 +35,16 @@ def diff(
     from prism_edge import tables
     from prism_edge.changes.cells import cells_of
     from prism_edge.changes.facts import differing, load_average, same_models
-    from prism_edge.changes.significance import changes
+    from prism_edge.changes.significance import changes, floor_of
 
     before, after = tables.read(a), tables.read(b)
     cells_a, cells_b = cells_of(before, {}), cells_of(after, same_models(before, after))
+    floor = floor_of(before, after)
     found = Found(
+        floor=floor,
         facts=differing(before, after),
         load_averages=(load_average(before), load_average(after)),
-        changes=changes(cells_a, cells_b),
+        changes=changes(cells_a, cells_b, floor),
         only_a=tuple(cell for cell in cells_a if cell not in cells_b),
         only_b=tuple(cell for cell in cells_b if cell not in cells_a),
     )
@@ -56,6 +58,7 @@ def diff(
 class Found:
     """All that two profiles differ in. ``only_a``, ``only_b``: cells that the other one lacks."""
 
+    floor: float
     facts: Sequence[Fact]
     load_averages: tuple[str | None, str | None]
     changes: Sequence[Change]
@@ -84,10 +87,9 @@ def as_dict(found: Found) -> dict[str, Any]:
         "load_averages": found.load_averages,
         "compared": len(found.changes),
         "significant": len(found.significant),
+        "floor": found.floor,
         "unchanged_share": found.unchanged_share,
-        "groups": [
-            {**dataclasses.asdict(group), "moved": group.moved} for group in groups(found.changes)
-        ],
+        "groups": [dataclasses.asdict(group) for group in groups(found.changes, found.floor)],
         "only_a": dict(Counter(cell.table for cell in found.only_a)),
         "only_b": dict(Counter(cell.table for cell in found.only_b)),
         "changes": [
@@ -112,7 +114,7 @@ def as_dict(found: Found) -> dict[str, Any]:
 def _print(found: Found, every: bool) -> None:
     from rich.console import Console
 
-    from prism_edge.changes.significance import FLOOR, LEVEL
+    from prism_edge.changes.significance import LEVEL
 
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -143,7 +145,8 @@ def _print(found: Found, every: bool) -> None:
     console.print(_by_group(found))
     say(
         f"{len(found.changes)} cells compared, {100 * share:.1f} % without a significant change "
-        f"(over {100 * FLOOR:.0f} %, false ones under {100 * LEVEL:.0f} % of those called changed)"
+        f"(one over {100 * found.floor:.0f} %; of those called changed at most "
+        f"{100 * LEVEL:.0f} % should be false)"
     )
     listed_cells = found.changes if every else sure[:SHOWN]
     if listed_cells:
@@ -157,7 +160,7 @@ def _by_group(found: Found) -> Any:
     from prism_edge.changes.groups import groups
 
     table = _table("  table and machine (> moved as a whole)", "cells", "changed", "ratio", "95 %")
-    for group in groups(found.changes):
+    for group in groups(found.changes, found.floor):
         interval = "" if group.low is None else f"{group.low:.3f}-{group.high:.3f}"
         table.add_row(
             f"{'>' if group.moved else ' '} {group.place}",

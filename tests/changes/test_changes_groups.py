@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from prism_edge.changes.cells import Cell, Visits
 from prism_edge.changes.groups import LEAST, groups
-from prism_edge.changes.significance import changes
+from prism_edge.changes.significance import Change, changes
 
 
 def cells(seed: int, times: float = 1.0, count: int = 20) -> dict[Cell, Visits]:
@@ -23,9 +23,13 @@ def cells(seed: int, times: float = 1.0, count: int = 20) -> dict[Cell, Visits]:
     }
 
 
+def compared(seed: int, times: float = 1.0, count: int = 20) -> tuple[Change, ...]:
+    return changes(cells(seed, count=count), cells(seed + 1, times, count), 0.05)
+
+
 def test_what_no_cell_is_sure_of_all_together_are() -> None:
-    found = changes(cells(1), cells(2, times=2.0))
-    (group,) = groups(found)
+    found = compared(1, times=2.0)
+    (group,) = groups(found, 0.05)
     assert sum(change.significant for change in found) < 5
     assert group.moved
     assert group.low is not None
@@ -36,11 +40,11 @@ def test_what_no_cell_is_sure_of_all_together_are() -> None:
 @settings(max_examples=20)
 @given(st.integers(0, 1000))
 def test_what_has_not_moved_is_seldom_said_to_have(seed: int) -> None:
-    moved = sum(groups(changes(cells(k), cells(k + 1)))[0].moved for k in range(seed, seed + 8, 2))
+    moved = sum(groups(compared(k), 0.05)[0].moved for k in range(seed, seed + 8, 2))
     assert moved <= 1
 
 
 def test_few_cells_have_no_interval_and_never_move() -> None:
-    (group,) = groups(changes(cells(1, count=LEAST - 1), cells(2, times=9.0, count=LEAST - 1)))
+    (group,) = groups(compared(1, times=9.0, count=LEAST - 1), 0.05)
     assert (group.low, group.high, group.moved) == (None, None, False)
-    assert groups(()) == ()
+    assert groups((), 0.05) == ()

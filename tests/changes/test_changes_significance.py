@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prism_edge.changes.cells import Cell, Visits
-from prism_edge.changes.significance import FLOOR, changes, false_discoveries
+from prism_edge.changes.significance import FLOORS, changes, false_discoveries
 
+FLOOR = FLOORS["boards"]
 Cells = dict[Cell, Visits]
 
 
@@ -43,14 +44,14 @@ def measured(
 
 
 def called(a: Mapping[Cell, Visits], b: Mapping[Cell, Visits]) -> set[Cell]:
-    return {change.cell for change in changes(a, b) if change.significant}
+    return {change.cell for change in changes(a, b, FLOOR) if change.significant}
 
 
 @settings(max_examples=10)
 @given(st.integers(0, 1 << 30), st.integers(1, 5))
 def test_a_profile_has_not_changed_against_itself(seed: int, visits: int) -> None:
     made = measured(seed, visits=visits)
-    found = changes(made, made)
+    found = changes(made, made, FLOOR)
     assert len(found) == len(made)
     assert all(change.ratio == 1 and change.q == 1 and not change.significant for change in found)
 
@@ -117,8 +118,8 @@ def test_a_change_under_the_floor_is_none_however_sure() -> None:
 def test_times_of_zero_are_compared_too() -> None:
     nothing = {cell(0): [[0.0, 0.0]]}
     assert called(nothing, nothing) == set()
-    assert changes(nothing, {cell(0): [[0.0, 1.0]]})[0].ratio > 1
-    assert changes({}, nothing) == ()
+    assert changes(nothing, {cell(0): [[0.0, 1.0]]}, FLOOR)[0].ratio > 1
+    assert changes({}, nothing, FLOOR) == ()
 
 
 def test_false_discoveries_as_in_the_paper() -> None:
