@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from prism_edge.cli import bench_staging
-
-if TYPE_CHECKING:
-    from prism_edge.settings import Settings
+from prism_edge.cli import bench_policy, bench_staging
 
 app = typer.Typer(
-    name="bench", help="How fast every plan is, measured in pairs.", no_args_is_help=True
+    name="bench", help="How fast plans and decisions are, measured in pairs.", no_args_is_help=True
 )
 BOARDS, RATE, MODELS = 2, "100mbit", "vit-b16,bert-base,gpt2"
 
 
 app.command("staging")(bench_staging.staging)
+app.command("policy")(bench_policy.policy)
 
 
 @app.callback()
 def about() -> None:
-    """How fast every plan is, measured in pairs."""
+    """How fast plans and decisions are, measured in pairs."""
 
 
 @app.command()
@@ -63,6 +60,7 @@ def engine(
     from prism_edge.bench.cases import Wanted, find_models
     from prism_edge.bench.engine import Found, bench
     from prism_edge.bench.random_models import cached, default_cache
+    from prism_edge.cli.bench_lab import lab_of_ours
     from prism_edge.cli.bench_table import readable
     from prism_edge.cli.profile import numbers
     from prism_edge.errors import SettingsError
@@ -96,22 +94,14 @@ def engine(
         for name in made:
             tell(f"random weights of {name}, in {default_cache()}", 0.0)
             cached(name, default_cache())
-        with nullcontext(settings) if settings else lab(boards or BOARDS, rate or RATE) as place:
+        with (
+            nullcontext(settings)
+            if settings
+            else lab_of_ours(boards or BOARDS, rate or RATE) as place
+        ):
             bench(place, wanted, found, tell)
     finally:
         progress.close()
         if found.rows:  # also what was finished before an interrupt or an error
             text = {"rows": found.rows, "conditions": found.conditions}
             print(json.dumps(text, default=dataclasses.asdict) if as_json else readable(found))
-
-
-def lab(boards: int, rate: str) -> AbstractContextManager[Settings]:
-    """A lab for this run; stderr says so where links are not the kernel's."""
-    from prism_edge.cluster.modes import choose
-    from prism_edge.cluster.shaping import parse_rate
-    from prism_edge.profile.place import own_lab
-
-    mode, why = choose("auto")
-    if mode == "paced":
-        print(f"links are paced by the transport, not by the kernel: {why}", file=sys.stderr)
-    return own_lab(boards, parse_rate(rate))
