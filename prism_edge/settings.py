@@ -6,6 +6,7 @@ Paths in it are relative to the file. ``deploy/cluster.example.toml`` is complet
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import sys
 from dataclasses import dataclass, field
@@ -106,17 +107,17 @@ class ServeSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicySettings:
     """What the policy minimises; ``exact`` forbids plans that approximate, ``max_accuracy_drop``
-    those that may lose more accuracy than that, or of which nobody knows."""
+    those that may lose more accuracy than that, or of which nobody knows; inf: no limit."""
 
     objective: Objective = "latency"
     exact: bool = False
-    max_accuracy_drop: float | None = None
+    max_accuracy_drop: float = math.inf
     hysteresis: float = 0.05
 
     def __post_init__(self) -> None:
         one_of("policy", "objective", self.objective, get_args(Objective))
         at_least("policy", "hysteresis", self.hysteresis, 0)
-        if self.max_accuracy_drop is not None:
+        if self.max_accuracy_drop != math.inf:
             at_least("policy", "max_accuracy_drop", self.max_accuracy_drop, 0)
 
 

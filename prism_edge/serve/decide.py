@@ -6,6 +6,7 @@ Without tables that apply there is nothing to decide by: the answer is local, an
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,7 +76,9 @@ class Decider:
         aim = Aim(
             objective=policy.objective,
             exact=policy.exact,
-            max_accuracy_drop=policy.max_accuracy_drop,
+            max_accuracy_drop=None
+            if math.isinf(policy.max_accuracy_drop)
+            else policy.max_accuracy_drop,
             hysteresis=policy.hysteresis,
         )
         ranked, tables = self._settings.ranked, "none"
