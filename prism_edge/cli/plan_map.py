@@ -24,6 +24,7 @@ def draw(found: Situation, out: Path, *, as_json: bool) -> None:
         tokens=found.tokens,
         measured=found.batches,
         real=found.real,
+        given_bps=found.given_bps,
     )
     head = Heading(
         model=found.costs.model,

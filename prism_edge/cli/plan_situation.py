@@ -34,7 +34,8 @@ class Situation:
     """All that a decision needs. ``costs``: of the boards in service; ``boards``: them in words.
 
     ``real``: how many boards were measured, ``batches``: which batches, of this model or of the one
-    it is scaled from. ``supposed``: what does not exist, in words.
+    it is scaled from. ``given_bps``: the nominal rate of ``link``, if it was named. ``supposed``:
+    what does not exist, in words.
     """
 
     measured: tables.Profile
@@ -45,6 +46,7 @@ class Situation:
     batch: int
     tokens: int
     link: LinkState | None
+    given_bps: float | None
     aim: Aim
     supposed: tuple[str, ...]
 
@@ -73,6 +75,13 @@ def situation(profile: Path, wish: Wish, what_if: str, aim: Aim) -> Situation:
         costs = costs.with_boards(count)
         if count > real:
             supposed.append(f"{count} boards, {real} measured")
+    rate = imagined.rate or wish.rate
+    given_bps, link = None, costs.link
+    if rate:
+        given_bps = parse_rate(rate)
+        if costs.links is None:
+            raise TableError(f"{profile}: no link was profiled, so --rate says too little")
+        link = costs.links.given(given_bps)
     batch = imagined.batch or wish.batch
     batches = frozenset(row.batch for row in measured.compute if row.model == base)
     if what_if:
@@ -87,7 +96,8 @@ def situation(profile: Path, wish: Wish, what_if: str, aim: Aim) -> Situation:
         batches=batches,
         batch=batch,
         tokens=_tokens(costs, imagined.tokens or wish.tokens),
-        link=_link(profile, costs, imagined.rate or wish.rate),
+        link=link,
+        given_bps=given_bps,
         aim=aim,
         supposed=tuple(supposed),
     )
@@ -132,15 +142,6 @@ def _tokens(costs: Costs, tokens: int) -> int:
         allowed = f"{'' if shape.fixed_tokens else '1 to '}{shape.tokens}"
         raise PlanError(f"--tokens {tokens}, allowed for {costs.model} is {allowed}")
     return tokens
-
-
-def _link(profile: Path, costs: Costs, rate: str) -> LinkState | None:
-    if not rate:
-        return costs.link
-    rate_bps = parse_rate(rate)
-    if costs.links is None:
-        raise TableError(f"{profile}: no link was profiled, so --rate says too little")
-    return costs.links.given(rate_bps)
 
 
 def _boards_text(costs: Costs, real: int) -> str:

@@ -52,13 +52,15 @@ class Grid:
     """``spots[k][i]``: in band k of rates, lowest first, the i-th of ``batches``.
 
     Band k reaches from ``edges_bps[k]`` to ``edges_bps[k + 1]``; its spot is in the middle.
-    ``profiled_bps``: the nominal rate that was measured, None when it is not known.
+    ``profiled_bps``: the nominal rate that was measured, None when it is not known; ``given_bps``:
+    one that was asked about.
     """
 
     batches: tuple[int, ...]
     measured: frozenset[int]
     edges_bps: tuple[float, ...]
     profiled_bps: float | None
+    given_bps: float | None
     spots: tuple[tuple[Spot, ...], ...]
 
     @property
@@ -80,9 +82,18 @@ class Grid:
         return BANDS_PER_DECADE * math.log10(rate_bps / self.edges_bps[0])
 
 
-def grid(costs: Costs, aim: Aim, *, tokens: int, measured: Collection[int], real: int) -> Grid:
+def grid(
+    costs: Costs,
+    aim: Aim,
+    *,
+    tokens: int,
+    measured: Collection[int],
+    real: int,
+    given_bps: float | None = None,
+) -> Grid:
     """The map of ``costs``. ``measured``: batches that were; ``real``: boards that were. A model
-    that was not measured has the columns of the one it is scaled from.
+    that was not measured has the columns of the one it is scaled from. ``given_bps``: a nominal
+    rate that must be on it.
 
     Beyond what was measured, where a daemon would answer locally, times are guessed and the spot
     says so. Raises ``TableError`` without a link.
@@ -91,7 +102,8 @@ def grid(costs: Costs, aim: Aim, *, tokens: int, measured: Collection[int], real
         raise TableError("no link was profiled, so there is no map over link rates")
     profiled_bps = costs.links.state.bandwidth_bps / PAYLOAD_SHARE
     known = math.isfinite(profiled_bps)
-    edges_bps = bands(profiled_bps if known else USUAL_BPS)
+    middle_bps = profiled_bps if known else USUAL_BPS
+    edges_bps = bands(middle_bps, given_bps or middle_bps)
     batches = columns(measured)
     menu, guess = Menu(costs, aim), Menu(replace(costs, imagined=True), aim)
     rows = []
@@ -113,14 +125,17 @@ def grid(costs: Costs, aim: Aim, *, tokens: int, measured: Collection[int], real
         measured=frozenset() if costs.cells[0].foreign else frozenset(measured),
         edges_bps=edges_bps,
         profiled_bps=profiled_bps if known else None,
+        given_bps=given_bps,
         spots=tuple(rows),
     )
 
 
-def bands(middle_bps: float) -> tuple[float, ...]:
-    """Edges of equal bands on a logarithmic scale, over whole decades around ``middle_bps``."""
-    first = math.floor(math.log10(middle_bps / BELOW) + 1e-9) * BANDS_PER_DECADE
-    last = math.ceil(math.log10(middle_bps * ABOVE) - 1e-9) * BANDS_PER_DECADE
+def bands(middle_bps: float, also_bps: float) -> tuple[float, ...]:
+    """Edges of equal bands on a logarithmic scale, over whole decades around ``middle_bps``, and as
+    many more as hold ``also_bps``."""
+    low, high = min(middle_bps / BELOW, also_bps), max(middle_bps * ABOVE, also_bps)
+    first = math.floor(math.log10(low) + 1e-9) * BANDS_PER_DECADE
+    last = math.ceil(math.log10(high) - 1e-9) * BANDS_PER_DECADE
     return tuple(10 ** (k / BANDS_PER_DECADE) for k in range(first, last + 1))
 
 

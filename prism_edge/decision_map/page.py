@@ -21,7 +21,7 @@ from prism_edge.decision_map.words import (
     DOUBT,
     EXTRAPOLATED,
     Heading,
-    profiled_text,
+    marks,
     rate_text,
     reading,
 )
@@ -59,7 +59,7 @@ def page(grid: Grid, head: Heading) -> str:
         levels=[
             (head.lead(level), _path(margin_line(grid, level), len(grid.spots))) for level in LEVELS
         ],
-        profiled=None if grid.profiled_bps is None else profiled_text(grid),
+        marks=marks(grid),
         ticks=[(rate_text(bps), grid.height(bps)) for bps in grid.ticks_bps],
         rows=[
             (batch, [_row(span) for span in spans(grid, column)])

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch, Rectangle
 from prism_edge.decision_map.colours import blend, shades
 from prism_edge.decision_map.grid import Grid
 from prism_edge.decision_map.regions import LEVELS, Side, anchors, borders, letters, margin_line
-from prism_edge.decision_map.words import DOUBT, EXTRAPOLATED, Heading, profiled_text, rate_text
+from prism_edge.decision_map.words import DOUBT, EXTRAPOLATED, Heading, marks, rate_text
 from prism_edge.plan import Plan
 from prism_edge.report.palette import TONES
 
@@ -23,7 +23,8 @@ MOST_NAMED = 14  # plans in the legend
 FAINT = (*to_rgb(TONES["ink"].light), 0.55)
 INK, SOFT, PAPER, LINE = (TONES[name].light for name in ("ink", "soft", "paper", "line"))
 DOUBTFUL, BEYOND = "...", "///"  # hatches
-DASHES = (0, (5, 2))
+STROKES = {"profiled": (0, (5, 2)), "given": (0, (1.2, 1.6))}
+LEANS = {"level": "center", "up": "bottom", "down": "top"}
 WIDTHS = dict(zip(LEVELS, (0.6, 1.1, 2.0), strict=True))  # the wider the margin, the thicker
 
 
@@ -66,12 +67,10 @@ def _lines(axes: Axes, grid: Grid) -> None:
         axes.add_collection(
             LineCollection(_ends(margin_line(grid, level)), colors=INK, linewidths=width)
         )
-    if grid.profiled_bps is not None:
-        at = grid.height(grid.profiled_bps)
-        axes.axhline(at, color=INK, linewidth=1.6, linestyle=DASHES)
-        axes.text(
-            len(grid.batches) + 0.06, at, "profiled", color=INK, fontsize=9, va="center", ha="left"
-        )
+    for mark in marks(grid):
+        axes.axhline(mark.height, color=INK, linewidth=1.6, linestyle=STROKES[mark.name])
+        right = len(grid.batches) + 0.06
+        axes.text(right, mark.height, mark.name, color=INK, fontsize=9, va=LEANS[mark.lean])
 
 
 def _ends(sides: list[Side]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
@@ -132,15 +131,18 @@ def _legends(figure: Figure, grid: Grid, head: Heading, fills: dict[Plan, str]) 
         )
         for level, width in WIDTHS.items()
     ]
-    marks = [
-        Line2D([], [], color=INK, linewidth=1.6, linestyle=DASHES, label=profiled_text(grid)),
+    signs = [
+        *(
+            Line2D([], [], color=INK, linewidth=1.6, linestyle=STROKES[mark.name], label=mark.text)
+            for mark in marks(grid)
+        ),
         *(
             Patch(facecolor=PAPER, edgecolor=INK, linewidth=0, hatch=hatch, label=text)
             for hatch, text in ((DOUBTFUL, DOUBT), (BEYOND, EXTRAPOLATED))
         ),
     ]
     top = 0.86
-    for title, handles in (("Chosen plan", plans), ("Lead", lines), ("Marks", marks)):
+    for title, handles in (("Chosen plan", plans), ("Lead", lines), ("Marks", signs)):
         legend = figure.legend(
             handles=handles,
             title=title,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from prism_edge.decision_map.grid import Grid, Spot
 from prism_edge.report.units import bits_per_second, percent, seconds
@@ -10,6 +11,7 @@ from prism_edge.schedule.events import Aim
 
 DOUBT = "not certain: the best two overlap"
 EXTRAPOLATED = "extrapolated: guessed, not measured"
+APART = 2  # bands between two rates whose names fit beside them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +75,29 @@ def reading(spot: Spot) -> str:
     return f"{text}; {DOUBT}" if spot.doubtful else text
 
 
-def profiled_text(grid: Grid) -> str:
-    """``as profiled: 104 Mbit/s``."""
-    return f"as profiled: {bits_per_second(grid.profiled_bps)}"
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A rate that is marked on the map: its height in bands, a short name, the whole in words, and
+    which way the name leans to keep clear of another."""
+
+    height: float
+    name: str
+    text: str
+    lean: Literal["level", "up", "down"]
+
+
+def marks(grid: Grid) -> list[Mark]:
+    """The link as profiled, and the one that was asked about."""
+    named = (("profiled", "as profiled", grid.profiled_bps), ("given", "as given", grid.given_bps))
+    rates = [(name, text, bps) for name, text, bps in named if bps is not None]
+    heights = [grid.height(bps) for _, _, bps in rates]
+    crowded = len(heights) == 2 and abs(heights[0] - heights[1]) < APART
+    found = []
+    for number, (name, text, bps) in enumerate(rates):
+        upper = heights[number] > heights[1 - number] if crowded else False
+        lean: Literal["level", "up", "down"] = "level" if not crowded else "up" if upper else "down"
+        found.append(Mark(heights[number], name, f"{text}: {bits_per_second(bps)}", lean))
+    return found
 
 
 def rate_text(rate_bps: float) -> str:

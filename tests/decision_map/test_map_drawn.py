@@ -11,16 +11,20 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from measured import profile
 from paper_map import HEAD, paper_map
 from PIL import Image
 
 from prism_edge.decision_map.colours import SHADES, blend, shades
 from prism_edge.decision_map.files import write_map
+from prism_edge.decision_map.grid import grid
 from prism_edge.decision_map.page import page
 from prism_edge.decision_map.png import png
-from prism_edge.decision_map.words import DOUBT, EXTRAPOLATED, rate_text, reading
+from prism_edge.decision_map.words import DOUBT, EXTRAPOLATED, marks, rate_text, reading
 from prism_edge.errors import PrismError, SettingsError
 from prism_edge.plan import Plan
+from prism_edge.report.units import bits_per_second
+from prism_edge.schedule.cost import costs_of
 from prism_edge.schedule.events import Aim
 
 
@@ -99,6 +103,17 @@ def test_lines_say_what_is_minimised() -> None:
     assert energy.lead(0.05) == "next best needs 5 % more"
     assert energy.how == "197 tokens · least energy · exact plans only"
     assert "next best needs 25 % more" in page(paper_map(), energy)
+
+
+@pytest.mark.parametrize("given_bps", [110e6, 5e3])
+def test_a_rate_that_was_asked_about_is_marked_beside_the_profiled_one(given_bps: float) -> None:
+    costs = costs_of(profile(batches=(1, 2)), "net")
+    made = grid(costs, Aim(), tokens=197, measured={1, 2}, real=2, given_bps=given_bps)
+    assert made.edges_bps[0] <= given_bps
+    assert [mark.name for mark in marks(made)] == ["profiled", "given"]
+    text = outline(page(made, HEAD)).text
+    assert f"as given: {bits_per_second(given_bps)}" in text
+    assert png(made, HEAD)
 
 
 def test_many_plans_do_not_crowd_out_the_rest_of_the_legend() -> None:

@@ -70,10 +70,12 @@ def test_certain_means_that_the_best_two_lie_apart() -> None:
             assert spot.high_s < spot.runner_up_s
 
 
-@given(st.floats(1e4, 1e11))
-def test_bands_hold_the_profiled_rate_and_whole_decades(middle_bps: float) -> None:
-    edges = bands(middle_bps)
-    assert edges[0] < middle_bps < edges[-1]
+@given(st.floats(1e4, 1e11), st.floats(1e4, 1e11))
+def test_bands_hold_both_rates_and_whole_decades(middle_bps: float, also_bps: float) -> None:
+    edges = bands(middle_bps, also_bps)
+    for rate_bps in (middle_bps, also_bps):
+        assert edges[0] <= rate_bps * 1.001
+        assert edges[-1] >= rate_bps * 0.999
     assert (len(edges) - 1) % BANDS_PER_DECADE == 0
     assert list(edges) == sorted(edges)
 
