@@ -38,14 +38,14 @@ class Belief:
         if not self.samples:
             return replace(self, samples=(sample,), seen_s=now_s)
         estimate = median(self.samples)
+        retried = now_s - self.seen_s > RETRIED * self.fade_s
         if estimate / self.band <= sample <= estimate * self.band:
-            fade_s = self.fade_s
-            if now_s - self.seen_s > RETRIED * fade_s:
-                fade_s = min(2 * fade_s, FADE_MOST_S)
+            fade_s = min(2 * self.fade_s, FADE_MOST_S) if retried else self.fade_s
             samples = (*self.samples, sample)[-KEEP:]
             return replace(self, samples=samples, doubt=None, seen_s=now_s, fade_s=fade_s)
         if self.doubt is None or (self.doubt > estimate) != (sample > estimate):
-            return replace(self, doubt=sample, seen_s=now_s)
+            # what a re-try puts in doubt is not seen anew: it stays faded, and is tried once more
+            return replace(self, doubt=sample, seen_s=self.seen_s if retried else now_s)
         samples = (self.doubt, sample)
         return replace(self, samples=samples, doubt=None, seen_s=now_s, fade_s=FADE_S)
 

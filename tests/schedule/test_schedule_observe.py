@@ -274,6 +274,15 @@ class TestBelief:
             fades.append(belief.fade_s)
         assert fades == [min(2**turn * FADE_S, FADE_MOST_S) for turn in range(1, 8)]
 
+    def test_what_a_retry_puts_in_doubt_stays_faded_until_it_is_seen_again(self) -> None:
+        belief = self.told(*[3.0] * 5)
+        doubting = belief.see(1.0, FADE_S)
+        assert doubting.factor(FADE_S) == pytest.approx(belief.factor(FADE_S))
+        assert doubting.see(1.0, FADE_S + 1).factor(FADE_S + 1) == 1.0
+        assert doubting.see(3.0, FADE_S + 1).factor(FADE_S + 1) == pytest.approx(3.0)
+        routine = belief.see(1.0, 1.0)  # negative control: in the midst of others it is renewed
+        assert routine.factor(1.0) == pytest.approx(3.0)
+
     def test_routine_does_not(self) -> None:
         assert self.told(*[2.0] * 50).fade_s == FADE_S
 
