@@ -94,7 +94,7 @@ def marks(grid: Grid) -> list[Mark]:
     crowded = len(heights) == 2 and abs(heights[0] - heights[1]) < APART
     found = []
     for number, (name, text, bps) in enumerate(rates):
-        upper = heights[number] > heights[1 - number] if crowded else False
+        upper = crowded and (heights[number], number) > (heights[1 - number], 1 - number)
         lean: Literal["level", "up", "down"] = "level" if not crowded else "up" if upper else "down"
         found.append(Mark(heights[number], name, f"{text}: {bits_per_second(bps)}", lean))
     return found
