@@ -136,11 +136,11 @@ def _sweep(
         if not record.done:
             raise
         return why_of(error)
+    left = missing(engines, sweep, record.done)
     for rank, host in enumerate(engines.hosts):
-        if (why := sensors.changed(rank)) is not None:
+        if left and (why := sensors.changed(rank)) is not None:
             return f"board {host.name}: {why} during the sweep"
-    cut = limits.deadline_s <= limits.aim_s and missing(engines, sweep, record.done)
-    if cut or time.monotonic() >= limits.deadline_s:
+    if time.monotonic() >= limits.deadline_s or (left and limits.deadline_s <= limits.aim_s):
         if not record.done:
             raise ClusterError("time was up before anything was measured; allow more --max-seconds")
         return "time was up"

@@ -5,17 +5,24 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import checkpoints
 import pytest
 
 from prism_edge import tables
-from prism_edge.errors import ClusterError, SettingsError, TableError
+from prism_edge.cluster.lab import Lab
+from prism_edge.errors import SettingsError, TableError
 from prism_edge.profile.session import profile_cluster
 from prism_edge.profile.sweep import Wish
-from prism_edge.settings import BoardSettings, LinkSettings, ModelSettings, Settings
+from prism_edge.settings import (
+    BoardSettings,
+    LinkSettings,
+    ModelSettings,
+    Settings,
+    read_settings,
+)
 from prism_edge.tables import Profile
 from prism_edge.tables.log import LOG
 from prism_edge.tables.rows import TABLES, identity
@@ -68,6 +75,20 @@ def small(settings: Settings) -> Settings:
     """One board, the image model alone, and no power source to wait for."""
     board = replace(settings.boards[0], power="none")
     return replace(settings, boards=(board,), models=settings.models[:1])
+
+
+def kill_engine(address: str) -> None:
+    """SIGKILL for the engine that this process has started at an address."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes().decode().split("\0")
+            parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
+        except OSError:
+            continue  # it has just ended
+        if address in words and int(parent) == os.getpid():
+            os.kill(int(entry.name), signal.SIGKILL)
 
 
 def raising(error: BaseException) -> Callable[[], None]:
@@ -135,9 +156,9 @@ def test_a_session_writes_all_that_deciding_needs(settings: Settings, tmp_path: 
     [
         (raising(KeyboardInterrupt()), "interrupted"),
         (lambda: os.kill(os.getpid(), signal.SIGTERM), "interrupted"),
-        (raising(ClusterError("board edge-2:\nended")), "board edge-2: ended"),
+        (lambda: kill_engine("127.77.9.1"), "board edge-1: the engine ended with code -9"),
     ],
-    ids=["Ctrl-C", "SIGTERM", "lost"],
+    ids=["Ctrl-C", "SIGTERM", "killed"],
 )
 def test_what_was_finished_is_kept_and_resumed(
     small: Settings, tmp_path: Path, stop: Callable[[], None], said: str
@@ -213,6 +234,66 @@ def test_time_that_is_up_leaves_a_run_to_resume(small: Settings, tmp_path: Path)
     assert resumed.stopped is None
     assert set(found.profile.staging) == set(resumed.profile.staging)
     assert resumed.profile.request
+
+
+@dataclass(frozen=True)
+class Cell:
+    model: str = "vit"
+    batch: int = 1
+    tokens_own: int = 17
+    tokens_known: int = 17
+
+
+@pytest.mark.gloo
+def test_a_whole_profile_is_refined_while_there_is_doubt(small: Settings, tmp_path: Path) -> None:
+    whole = profile_cluster(small, SMALL, tmp_path, progress=Heard()).profile
+    accuracy = tables.AccuracyRow(
+        model="vit", plan="local", dataset="digits", metric="accuracy", value=0.9, n=100
+    )
+    tables.write(tmp_path, replace(whole, accuracy=(accuracy,)))
+    asked: list[Profile] = []
+
+    def doubts(measured: Profile) -> list[Cell]:
+        asked.append(measured)
+        return [Cell()] if len(asked) < 3 else []
+
+    found = profile_cluster(
+        *(small, SMALL, tmp_path), progress=Heard(), max_seconds=3600, resume=True, doubts=doubts
+    )
+    assert found.stopped is None
+    assert not (tmp_path / LOG).exists()
+    refined = tables.read(tmp_path)
+    assert refined == found.profile
+    assert set(whole.compute) < set(refined.compute) == set(asked[-1].compute)
+    assert (refined.staging, refined.request) == (whole.staging, whole.request)
+    assert refined.accuracy == (accuracy,)
+    more = set(refined.compute) - set(whole.compute)
+    assert {(row.batch, row.tokens_own, row.tokens_known) for row in more} == {(1, 17, 17)}
+
+    def none(measured: Profile) -> list[Cell]:
+        return []
+
+    again = profile_cluster(
+        *(small, SMALL, tmp_path), progress=Heard(), max_seconds=3600, resume=True, doubts=none
+    )
+    assert again.profile == refined
+
+
+@pytest.mark.lab
+@pytest.mark.gloo
+def test_boards_whose_namespaces_vanish_leave_what_was_finished(
+    small: Settings, tmp_path: Path
+) -> None:
+    lab = Lab.up(f"gone-{os.getpid()}", 1, 100e6)
+    try:
+        settings = replace(read_settings(lab.cluster_toml), models=small.models)
+        heard = Heard("compute", lab.down)
+        found = profile_cluster(settings, SMALL, tmp_path, progress=heard)
+    finally:
+        lab.down()
+    assert str(found.stopped).startswith("board edge-1: ")
+    assert tables.read(tmp_path).staging == found.profile.staging
+    assert any("--resume" in text for text in tables.read(tmp_path).warnings)
 
 
 @pytest.mark.gloo
