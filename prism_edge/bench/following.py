@@ -10,6 +10,7 @@ from prism_edge.bench.contest import Round
 from prism_edge.bench.score import Best, Cell, cell_of
 
 TOLERANCE = 0.05  # a plan this much slower than the oracle's is as good
+SOON_REQUESTS, SOON_S = 3, 2.0  # a change is followed in time within either
 SETTLED = 10  # requests after a change from which on a switch is flapping
 
 
@@ -27,6 +28,11 @@ class Reaction:
     seconds: float
     telling: int
     followed: bool
+
+    @property
+    def in_time(self) -> bool:
+        """Followed within three requests or two seconds."""
+        return self.followed and (self.requests <= SOON_REQUESTS or self.seconds <= SOON_S)
 
 
 def reactions(rounds: Sequence[Round], best: Mapping[Cell, Best]) -> list[Reaction]:

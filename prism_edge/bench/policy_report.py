@@ -37,6 +37,7 @@ def report(found: Found) -> dict[str, Any]:
     latency = latency_ratios(rounds, plans, seed)
     energy = energy_ratios(rounds, plans, seed)
     reacted = reactions(rounds, best)
+    steps = [not found.trace[one.situation].ramp for one in reacted]
     flaps = flapping(rounds, [situation.steady for situation in found.trace])
     decided_s = [one.decide_s for one in rounds]
     timing = found.timing
@@ -49,15 +50,12 @@ def report(found: Found) -> dict[str, Any]:
         "energy_ratio": {plan: ratio.value for plan, ratio in energy.items()},
         "energy_ratio_interval": {plan: interval(ratio) for plan, ratio in energy.items()},
         "best_static_exact": max(exact, key=lambda plan: exact[plan].value),
-        "reaction_requests": {
-            "max": max((one.requests for one in reacted), default=None),
-            "by_change": [one.requests for one in reacted],
-        },
-        "reaction_s": {
-            "max": max((one.seconds for one in reacted), default=None),
-            "by_change": [one.seconds for one in reacted],
-        },
-        "reactions": [asdict(one) for one in reacted],
+        "reaction_requests": reaction([one.requests for one in reacted], steps),
+        "reaction_s": reaction([one.seconds for one in reacted], steps),
+        "reactions": [
+            {**asdict(one), "in_time": one.in_time, "step": step}
+            for one, step in zip(reacted, steps, strict=True)
+        ],
         "switches_per_100": flaps.per_100,
         "switches": asdict(flaps),
         "decision_p99_s": None if timing is None else timing.choose_p99_s,
@@ -72,6 +70,16 @@ def report(found: Found) -> dict[str, Any]:
         "situations": situations(found, best),
         "rounds": [asdict(one) for one in rounds],
         "conditions": {**found.conditions, **rules(found)},
+    }
+
+
+def reaction(values: Sequence[float], steps: Sequence[bool]) -> dict[str, Any]:
+    """By change; the most of all, and of those that were steps; None without any."""
+    stepped = [value for value, step in zip(values, steps, strict=True) if step]
+    return {
+        "by_change": list(values),
+        "max": max(values, default=None),
+        "max_after_steps": max(stepped, default=None),
     }
 
 

@@ -21,22 +21,21 @@ LONG, SHORT = 5, 1
 LEAST = 30  # requests of a long situation, from which on flapping can be told
 MBIT = 1e6
 
-# (Mbit/s, what other work takes of the last board's core, how long)
-STORY: Sequence[tuple[float, float, int]] = (
-    (200, 0.0, LONG),
-    (50, 0.0, LONG),
-    (35, 0.0, SHORT),
-    (27, 0.0, SHORT),
-    (20, 0.0, LONG),
-    (20, 0.5, LONG),
-    (20, 0.0, 3 * SHORT),
-    (12, 0.0, SHORT),
-    (8, 0.0, SHORT),
-    (5, 0.0, LONG),
-    (10, 0.0, SHORT),
-    (22, 0.0, SHORT),
-    (47, 0.0, SHORT),
-    (100, 0.0, LONG),
+# (Mbit/s, what other work takes of the last board's core, how long, whether a ramp leads here)
+STORY: Sequence[tuple[float, float, int, bool]] = (
+    (200, 0.0, LONG, False),
+    (50, 0.0, LONG, False),
+    (20, 0.0, LONG, False),
+    (20, 0.5, LONG, False),
+    (20, 0.0, 4 * SHORT, False),
+    (14, 0.0, SHORT, True),
+    (10, 0.0, SHORT, True),
+    (7, 0.0, SHORT, True),
+    (5, 0.0, LONG, True),
+    (10, 0.0, SHORT, True),
+    (22, 0.0, SHORT, True),
+    (47, 0.0, SHORT, True),
+    (100, 0.0, LONG, True),
 )
 
 
@@ -53,11 +52,13 @@ class Request:
 class Situation:
     """Requests under the same conditions, which begin with the gap before the first of them.
 
-    ``slowed``: the share of the last board's core that other work takes.
+    ``slowed``: the share of the last board's core that other work takes. ``ramp``: the rate came
+    here by small changes, not by one step.
     """
 
     rate_bps: float
     slowed: float
+    ramp: bool
     requests: tuple[Request, ...]
 
     @property
@@ -78,14 +79,15 @@ def make_trace(requests: int, models: Sequence[str], seed: int) -> Trace:
     if requests < 1:
         raise SettingsError(f"--requests {requests}: allowed is 1 or more")
     source = random.Random(f"{seed}/trace")
-    counts = apportion(requests, [length for _, _, length in STORY])
+    counts = apportion(requests, [length for _, _, length, _ in STORY])
     return tuple(
         Situation(
             rate_bps=rate_mbit * MBIT,
             slowed=slowed,
+            ramp=ramp,
             requests=_requests(count, models, source),
         )
-        for (rate_mbit, slowed, _), count in zip(STORY, counts, strict=True)
+        for (rate_mbit, slowed, _, ramp), count in zip(STORY, counts, strict=True)
         if count
     )
 

@@ -42,8 +42,9 @@ def figures(said: Mapping[str, Any]) -> list[str]:
     shown = [
         f"{len(said['rounds'])} requests",
         f"regret       {said['regret']:+.1%} [{low:+.1%}, {high:+.1%}] of the oracle's latency",
-        f"reaction     at most {said['reaction_requests']['max']} requests, "
-        f"{number(said['reaction_s']['max'])} s",
+        f"reaction     {sum(one['in_time'] for one in said['reactions'])} of "
+        f"{len(said['reactions'])} changes followed within 3 requests or 2 s; after steps at most "
+        f"{said['reaction_requests']['max_after_steps']} requests",
         f"switches     {number(switches)} per 100 requests while nothing changes "
         f"({moves['switches']} of {moves['chances']})",
         f"choosing     {micro(said['decision_p99_s'])} us at the 99th percentile with "
@@ -92,12 +93,12 @@ def reactions(found: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, An
         + (f", slowed {row['slowed']:.0%}" if row["slowed"] else "")
         for row in rows
     }
-    lines = [f"{'change to':24} {'requests':>8}  {'s':>6}  telling requests"]
+    lines = [f"{'change to':30} {'requests':>8}  {'s':>6}  telling requests"]
     for one in found:
-        missed = "" if one["followed"] else ", not followed"
+        missed = "" if one["in_time"] else ", late" if one["followed"] else ", not followed"
+        change = f"{'step' if one['step'] else 'ramp'} to {names[one['situation']]}"
         lines.append(
-            f"{names[one['situation']]:24} {one['requests']:>8}  {one['seconds']:6.2f}  "
-            f"{one['telling']}{missed}"
+            f"{change:30} {one['requests']:>8}  {one['seconds']:6.2f}  {one['telling']}{missed}"
         )
     return lines
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from played import SPLIT, played
 
 from prism_edge.bench.contest import Round
@@ -37,7 +39,18 @@ def test_who_follows_at_once_takes_no_time() -> None:
 def test_who_never_follows_is_told_so() -> None:
     rounds = [*asked(0, FAST, "ss"), *asked(1, SLOW, "ssss")]
     (one,) = reactions(rounds, oracle(rounds))
-    assert (one.requests, one.seconds, one.followed) == (4, 6.0, False)
+    assert (one.requests, one.seconds, one.followed, one.in_time) == (4, 6.0, False, False)
+
+
+def test_in_time_is_within_three_requests_or_two_seconds() -> None:
+    many = [*asked(0, FAST, "ss"), *asked(1, SLOW, "ssssl")]
+    few = [*asked(0, FAST, "ss"), *asked(1, SLOW, "sssl")]
+    quick = [replace(one, at_s=one.at_s / 8) for one in many]
+    assert [reactions(rounds, oracle(rounds))[0].in_time for rounds in (many, few, quick)] == [
+        False,
+        True,
+        True,
+    ]
 
 
 def test_a_good_plan_that_was_chosen_before_anyway_says_nothing() -> None:

@@ -15,6 +15,7 @@ def situation(rate_bps: float, slowed: float = 0.0) -> Situation:
     return Situation(
         rate_bps=rate_bps,
         slowed=slowed,
+        ramp=False,
         requests=(Request(model="m", batch=4, gap_s=0.0),),
     )
 

@@ -20,6 +20,7 @@ def test_the_usual_trace_has_steps_ramps_and_a_slowed_board() -> None:
     assert sum(len(situation.requests) for situation in trace) == 240
     steady = [(s.rate_bps / 1e6, s.slowed) for s in trace if s.steady]
     assert steady == [(200, 0), (50, 0), (20, 0), (20, 0.5), (5, 0), (100, 0)]
+    assert [s.rate_bps / 1e6 for s in trace if s.ramp] == [14, 10, 7, 5, 10, 22, 47, 100]
     slowed = [k for k, situation in enumerate(trace) if situation.slowed]
     assert len(slowed) == 1
     assert 0 < slowed[0] < len(trace) - 1
