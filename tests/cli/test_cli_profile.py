@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,11 @@ address = "127.77.9.2"
 power = "none"
 [link]
 rate_bps = 100e6
+"""
+SECOND = """[[boards]]
+name = "edge-2"
+address = "127.77.9.2"
+power = "none"
 """
 
 
@@ -86,6 +92,8 @@ def test_profile_writes_tables_and_says_where(run: Run, cluster: Path) -> None:
             "1,x",
         ),
         (["profile", "--cluster", "{toml}", "--model", "v={dir}/vit", "--l", "0"], 2, "--l"),
+        (["profile", "--cluster", "{toml}", "--refine"], 2, "give --max-seconds as well"),
+        (["profile"], 2, "--cluster is needed"),
         (
             ["profile", "--cluster", "{boards}", "--model", "v={dir}/vit"],
             2,
@@ -113,3 +121,38 @@ def test_a_model_that_is_none_is_named(run: Run, cluster: Path) -> None:
     assert "board edge-" in err
     assert "does not exist" in err
     assert not (cluster.parent / "tables").exists()
+
+
+@pytest.mark.gloo
+def test_a_run_out_of_time_says_how_to_go_on_and_goes_on(run: Run, cluster: Path) -> None:
+    text = cluster.read_text().replace(SECOND, "")
+    cluster.write_text(text)
+    command = ["profile", "--cluster", cluster, "--model", f"v={cluster.parent / 'vit'}"]
+    command += ["--batches", "1", "--l", "2", "--json"]
+    code, out, err = run(*command, "--max-seconds", 1)  # less than starting the engine takes
+    assert code == 1, err
+    *_, last = err.splitlines()
+    assert last == (
+        "error: not finished: time was up; to go on: "
+        + shlex.join(["prism-edge", *map(str, command), "--max-seconds", "1", "--resume"])
+    )
+    first = json.loads(out)
+    assert first["stopped"] == "time was up"
+    assert first["rows"]["staging"]
+    partial = tables.read(cluster.parent / "tables")
+    assert any(last.rpartition(": ")[2] in text for text in partial.warnings)
+
+    code, out, err = run(*command)
+    assert (code, out) == (2, "")
+    assert "a run that has not ended is kept there" in err
+
+    code, out, err = run(*command, "--resume")
+    assert code == 0, err
+    second = json.loads(out)
+    assert second["stopped"] is None
+    assert second["rows"]["staging"] == first["rows"]["staging"]
+    whole = tables.read(cluster.parent / "tables")
+    assert set(partial.staging) == set(whole.staging)
+    code, out, err = run(*command, "--resume")  # nothing is left to do
+    assert (code, err) == (0, "")
+    assert json.loads(out)["rows"] == second["rows"]
