@@ -42,7 +42,8 @@ class Turn:
 class World:
     """``rate_bps`` and ``paces``: what is true at a time. ``noise``: of every computing and every
     probe, a share, half as much of what is left; ``odd``: every so many requests one takes three
-    times as long. ``efforts``: whether workers say how long they computed."""
+    times as long. ``efforts``: whether workers say how long they computed. ``busy_overheads``: the
+    model's overheads are computing, not waiting."""
 
     costs: Costs
     aim: Aim = field(default_factory=Aim)
@@ -52,6 +53,7 @@ class World:
     noise: float = 0.0
     odd: int = 0
     efforts: bool = True
+    busy_overheads: bool = False
     seed: int = 0
     now_s: float = 0.0
     turns: list[Turn] = field(default_factory=list)
@@ -155,7 +157,12 @@ class World:
         paces = [pace * self._noisy(noise) for pace in self.paces(self.now_s)]
         assert self.costs.links is not None
         terms = self.costs.panel([work]).terms(self.link(), self.costs.links.oneway.alpha_s, paces)
-        busy_s = [spread.mid_s * pace for spread, pace in zip(work.computes, paces, strict=False)]
+        extra = self.costs.overheads
+        extra_s = extra.exchange_s * work.exchanges + extra.byte_s * work.exchanged_bytes
+        busy_s = [
+            spread.mid_s * pace + (extra_s if self.busy_overheads else 0.0)
+            for spread, pace in zip(work.computes, paces, strict=False)
+        ]
         return max(float(terms.sum()) * self._noisy(noise / 2), busy_s[0]), busy_s
 
     def _noisy(self, share: float) -> float:

@@ -167,6 +167,9 @@ class Lens:
         self.plan, self.work = plan, work
         self._alpha_s = 0.0 if costs.links is None else costs.links.oneway.alpha_s
         self._panel = costs.panel([work])
+        extra = costs.overheads
+        self._extra_s = extra.request_s + extra.exchange_s * work.exchanges
+        self._extra_s += extra.byte_s * work.exchanged_bytes
         self._grid = None if plan.p == 1 else costs.panel([work] * len(GRID_BPS))
         self._beta = np.repeat(8 / GRID_BPS, len(work.parts))
 
@@ -177,22 +180,28 @@ class Lens:
     def shows(self, event: Answered, believed: Sequence[float], link: LinkState | None) -> Seen:
         """How fast boards and link were, given how long every rank computed and the whole took.
 
-        A board's pace is its own computing against the table's. The bandwidth is the one at which
+        A board's pace is its own computing against the table's; processor time that overheads
+        explain is no part of it, wherever they were spent. The bandwidth is the one at which
         the model, with these paces, takes as long as the request did; when quite another one would
         explain nearly that time too, the request only shows that the link is not much slower.
         """
         paces, shown = list(believed), {}
         for rank, busy_s in enumerate(_busy_s(event)[: len(self.work.computes)]):
             if busy_s > 0:
-                paces[rank] = shown[event.boards[rank]] = busy_s / self.work.computes[rank].mid_s
+                mid_s = self.work.computes[rank].mid_s
+                explained_s = _within(busy_s, (mid_s, mid_s + self._extra_s))
+                paces[rank] = shown[event.boards[rank]] = busy_s / explained_s
         if self._grid is None or link is None:
             return Seen(paces=shown, bandwidth_bps=None, exact=False)
         grid_s = self._grid.at(link.alpha_s, self._beta, self._alpha_s, paces).sum(axis=0)
         least, found, most = (
             _where(grid_s, share * event.engine_s) for share in (LIKELY, 1, 1 / LIKELY)
         )
-        exact = most / least <= DISAGREE**2
-        return Seen(paces=shown, bandwidth_bps=found if exact else least, exact=exact)
+        if least < GRID_BPS[-1] and most / least <= DISAGREE**2:
+            return Seen(paces=shown, bandwidth_bps=found, exact=True)
+        at_least = _where(grid_s, LIKELY**2 * event.engine_s)
+        known = at_least if at_least < GRID_BPS[-1] else None  # too fast for any link: the model's
+        return Seen(paces=shown, bandwidth_bps=known, exact=False)
 
 
 def _busy_s(event: Answered) -> list[float]:

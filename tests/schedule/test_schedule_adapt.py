@@ -6,6 +6,7 @@ Nothing here takes real time: the cluster is arithmetic with seeded noise, on a 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from statistics import median
 
@@ -18,6 +19,8 @@ from prism_edge.schedule.adapt import Adaptive
 from prism_edge.schedule.cost import costs_of
 from prism_edge.schedule.events import Aim, Answered, Asked, Probed, Started
 from prism_edge.schedule.observe import FADE_S
+from prism_edge.schedule.panel import Overheads
+from prism_edge.schedule.work import Work
 
 BOTH = ("edge-1", "edge-2")
 COSTS = costs_of(profile(batches=(1, 2, 4, 8), segments=(10,)), "net")
@@ -198,6 +201,48 @@ def test_the_bandwidth_is_seen_through_every_plan(text: str, rate_bps: float, ha
     seen = [turn.link_bps for turn in made.turns[3:]]
     assert median(seen) == pytest.approx(rate_bps, rel=0.15)
     assert made.probes_s == 0
+
+
+@pytest.mark.parametrize("busy_overheads", [False, True])
+@pytest.mark.parametrize("batch", [1, 8])
+def test_overheads_make_no_board_slow_wherever_they_are_spent(
+    batch: int, busy_overheads: bool
+) -> None:
+    """A sixth of a request at batch 1; neither boards nor the link are to blame."""
+    extra = Overheads(request_s=0.002, exchange_s=0.003, byte_s=5e-9)
+    plan = Plan.parse("prism:p=2,l=10,dtype=fp16")
+    made = World(
+        costs=replace(COSTS, overheads=extra),
+        rate_bps=lambda now_s: 20e6,
+        noise=0.03,
+        busy_overheads=busy_overheads,
+    )
+    for _ in range(30):
+        made.ask(batch, plan=plan)
+    assert made.policy.paces("net", BOTH, made.now_s) == pytest.approx((1.0, 1.0), abs=0.06)
+    assert median(turn.link_bps for turn in made.turns[3:]) == pytest.approx(20e6, rel=0.15)
+
+
+def test_a_request_faster_than_any_link_says_nothing_about_the_link() -> None:
+    """The model was too pessimistic about something; that makes no link of 100 Gbit/s."""
+    policy = Adaptive({"net": COSTS}, Aim())
+    work = COSTS.work(Plan.parse("prism:p=2,l=10,dtype=fp16"), 1, 197)
+    assert isinstance(work, Work)
+    for now_s in range(9):
+        policy.step(
+            Answered(
+                now_s=float(now_s),
+                model="net",
+                plan="prism:p=2,l=10,dtype=fp16",
+                batch=1,
+                tokens=197,
+                boards=BOTH,
+                engine_s=0.8 * work.computes[0].mid_s,
+                efforts=((work.computes[1].mid_s, 0.0),),
+                spans=(("wait", 0.0, -0.2 * work.computes[0].mid_s, 0),),
+            )
+        )
+    assert policy.link == COSTS.link
 
 
 class TestWhatIsHeard:
