@@ -7,6 +7,7 @@ as the fastest is run in every fourth request of the situation only.
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -56,7 +57,8 @@ class Round:
 
 @dataclass(slots=True)
 class Sparing:
-    """Which plans are worth running in this request of a situation."""
+    """Which plans are worth running in this request of a situation, for one model; local always
+    is, because it stands in for others."""
 
     left: dict[str, int] = field(default_factory=dict)  # requests to leave out
 
@@ -68,7 +70,9 @@ class Sparing:
         self.left = {plan: count - 1 for plan, count in self.left.items() if count > 0}
         fastest_s = min(seconds.values())
         self.left |= {
-            plan: EVERY - 1 for plan, took_s in seconds.items() if took_s > SLOW * fastest_s
+            plan: EVERY - 1
+            for plan, took_s in seconds.items()
+            if took_s > SLOW * fastest_s and plan != str(LOCAL)
         }
 
 
@@ -83,12 +87,15 @@ def play(
     """Every request of the trace, answered. ``plans``: local first. ``within``: makes it true."""
     source = random.Random(f"{seed}/orders")
     for number, situation in enumerate(trace):
-        sparing, began_s = Sparing(), player.now_s
+        sparing: dict[str, Sparing] = defaultdict(Sparing)
+        began_s = player.now_s
         with within(situation):
             for request in situation.requests:
                 waited_s, probes_j = player.rest(request.gap_s)
                 at_s = player.now_s - began_s
-                turn, static = _answers(arena, player, plans, request, sparing, source)
+                turn, static = _answers(
+                    arena, player, plans, request, sparing[request.model], source
+                )
                 yield Round(
                     situation=number,
                     model=request.model,
@@ -131,8 +138,7 @@ def _answers(
         found[str(plan)] = Answer(plan=str(plan), latency_s=reply.engine_s, energy_j=reply.energy_j)
     assert turn is not None
     sparing.note({plan: answer.latency_s for plan, answer in found.items()})
-    if str(LOCAL) in found:
-        found |= {str(plan): found[str(LOCAL)] for plan in plans if plan not in fitting}
+    found |= {str(plan): found[str(LOCAL)] for plan in plans if plan not in fitting}
     return turn, found
 
 

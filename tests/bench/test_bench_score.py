@@ -109,6 +109,12 @@ def test_slow_plans_are_run_in_every_fourth_request() -> None:
     assert EVERY == 4
 
 
+def test_local_stands_in_for_others_and_is_never_left_out() -> None:
+    sparing = Sparing()
+    sparing.note({"local": 9.0, SPLIT: 1.0})
+    assert sparing.due("local")
+
+
 def test_plans_that_are_not_slow_are_always_run() -> None:
     sparing = Sparing()
     for _ in range(9):
