@@ -96,7 +96,11 @@ def _used_by(row: ComputeRow, longest: int) -> str:
 
 
 def _fit(profile: Profile, operation: str, line: Line) -> LinkCost | None:
-    rows = [row for row in profile.link if row.op == operation]
+    rows = [
+        row
+        for row in profile.link
+        if row.op == operation and row.load == "idle" and row.world == 2  # those that are fitted
+    ]
     if not rows:  # the other operation's line stands in for it
         return None
     return LinkCost(
