@@ -80,12 +80,13 @@ def fit_bands(truths: Sequence[Truth], overheads: Overheads) -> Bands:
 
 
 def _width(errors: list[float]) -> float:
-    """The error that the next one stays below with probability ``COVERED``, by rank: the
-    ceil((n + 1) 0.9)-th smallest of n; where n is too small for that, the largest and half more."""
+    """The share that the next of ``errors``, which are logarithms, stays below with probability
+    ``COVERED``, by rank: the ceil((n + 1) 0.9)-th smallest of n; where n is too small for that, the
+    largest and half more."""
     ordered = sorted(errors)
     rank = math.ceil((len(ordered) + 1) * COVERED)
     width = ordered[rank - 1] if rank <= len(ordered) else 1.5 * ordered[-1]
-    return max(FLOOR, width)
+    return max(FLOOR, math.expm1(width))
 
 
 def _non_negative(rows: Floats, missing: Floats) -> tuple[float, ...]:
