@@ -67,11 +67,11 @@ class Record:
         self._of_run: list[str] = []
         self._keys = set[str]()
         then = before.profile if resume else None
-        self._run = 1 if then is None else int(then.conditions.get("runs", "1")) + 1
+        self._run = 1 if then is None else 1 + int(_number(then, "runs", 1))
         if then is not None:
             _check_same(directory, then, opening.head)
             self._kept += [text for text in [clock.behind(then.created)] if text]
-        self.seconds_before = 0.0 if then is None else float(then.conditions.get("seconds", "0"))
+        self._seconds_before = 0.0 if then is None else _number(then, "seconds", 0)
         self._then = then
         self._done_before = frozenset() if before.log is None else before.log.keys
 
@@ -128,7 +128,7 @@ class Record:
             if self._run == 1
             else {f"{key} (run {self._run})": value for key, value in conditions.items()}
         )
-        total_s = f"{self.seconds_before + seconds:.1f}"
+        total_s = f"{self._seconds_before + seconds:.1f}"
         log.note(conditions={**of_run, "seconds": total_s}, warnings=self._kept)
         with log:
             profile = self.profile()
@@ -172,6 +172,14 @@ class Record:
         resumed = {f"started (run {self._run})": self._clock.now(), "runs": str(self._run)}
         self._log.note(conditions=resumed)
         return self._log
+
+
+def _number(profile: Profile, key: str, default: float) -> float:
+    """A condition that is a number; conditions are texts, and may have been edited."""
+    try:
+        return float(profile.conditions.get(key, default))
+    except ValueError:
+        return default
 
 
 def _check_same(directory: Path, then: Profile, now: Profile) -> None:

@@ -27,20 +27,26 @@ from prism_edge.tables.rows import TABLES, Profile, Row
 LOG = "unfinished.jsonl"
 SWEPT = "swept"  # the key of having measured all there is
 NOT_FINISHED = "not finished: "  # a profile with a warning that begins so is partial
+ANEW = "remove the file to begin again"
 LOG_REMEDY = "remove the line, and `prism-edge profile --resume` measures its cell again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unfinished:
     """What a log holds. ``planned``: cells by table; ``weight_s``: of the sweep, done so far;
-    ``whole_bytes``: of the file, up to a line that was cut off (``torn``)."""
+    ``whole_bytes``: of the ``size_bytes`` of the file, up to a line that was cut off (``torn``)."""
 
     profile: Profile
     keys: frozenset[str]
     planned: Mapping[str, int]
     weight_s: float
     whole_bytes: int
-    torn: bool
+    size_bytes: int
+
+    @property
+    def torn(self) -> bool:
+        """True when the last line was cut off."""
+        return self.size_bytes > self.whole_bytes
 
     @property
     def swept(self) -> bool:
@@ -56,16 +62,28 @@ class Log:
 
     @classmethod
     def begin(cls, directory: Path, head: Profile, planned: Mapping[str, int]) -> Log:
-        """A new log in ``directory``. Raises ``TableError`` when another run writes one there."""
-        log = cls._open(directory, 0)
+        """A new log in ``directory``. Raises ``TableError`` when another run writes one there, or
+        has left one."""
+        log = cls._open(directory)
+        found = read_log(directory)
+        if found is not None and found.keys:
+            raise log._meddled()
+        os.ftruncate(log._file, 0)
         log._append({"log": 1, "head": head_of(head), "planned": dict(planned)})
         sync(directory)
         return log
 
     @classmethod
     def proceed(cls, directory: Path, found: Unfinished) -> Log:
-        """The log in ``directory``, to be continued after its last whole line."""
-        return cls._open(directory, found.whole_bytes)
+        """The log in ``directory``, to be continued after its last whole line.
+
+        Raises ``TableError`` when it is no longer as it was found.
+        """
+        log = cls._open(directory)
+        if os.fstat(log._file).st_size != found.size_bytes:
+            raise log._meddled()
+        os.ftruncate(log._file, found.whole_bytes)
+        return log
 
     def cell(
         self,
@@ -112,7 +130,7 @@ class Log:
         self.close()
 
     @classmethod
-    def _open(cls, directory: Path, whole_bytes: int) -> Log:
+    def _open(cls, directory: Path) -> Log:
         path = directory / LOG
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -121,22 +139,33 @@ class Log:
             raise TableError(f"{path}: cannot be written ({error})") from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             os.close(file)
             raise TableError(
                 f"{path}: another `prism-edge profile` is writing it; wait for its end, or give "
                 f"another --out"
             ) from error
-        os.ftruncate(file, whole_bytes)
+        except OSError as error:
+            os.close(file)
+            raise TableError(f"{path}: cannot be locked ({error}); give another --out") from error
         return cls(path, file)
+
+    def _meddled(self) -> TableError:
+        self.close()
+        return TableError(
+            f"{self._path}: another `prism-edge profile` has written it meanwhile; start again "
+            f"with --resume"
+        )
 
     def _append(self, entry: Mapping[str, Any]) -> None:
         line = f"{_checked(entry)}\n".encode()
+        before = os.fstat(self._file).st_size
         try:
             if os.write(self._file, line) != len(line):
-                raise OSError("the line was cut short")
+                raise OSError("no space for the whole line")
             os.fsync(self._file)
         except OSError as error:
+            os.ftruncate(self._file, before)
             raise TableError(f"{self._path}: cannot be written ({error})") from error
 
 
@@ -147,13 +176,14 @@ def read_log(directory: Path) -> Unfinished | None:
     """
     path = directory / LOG
     try:
-        *lines, last = path.read_bytes().split(b"\n")
+        raw = path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise TableError(f"{path}: cannot be read ({error})") from error
+    lines = raw.split(b"\n")[:-1]
     if lines and _entry(lines[-1]) is None:
-        last = lines.pop()  # written, but what reached the disk is something else
+        lines.pop()  # written, but what reached the disk is something else
     if not lines:
         return None
     entries = list[dict[str, Any]]()
@@ -162,17 +192,24 @@ def read_log(directory: Path) -> Unfinished | None:
         if entry is None:
             raise TableError(f"{path}:{number}: is not as it was written; {LOG_REMEDY}")
         entries.append(entry)
-    with at(f"{path}:1", f"remove {path} to begin again"):
-        if entries[0].get("log") != 1:
-            raise TableError(f"log is {entries[0].get('log')!r}, this version reads 1")
-        head = profile_of(entries[0]["head"])
-    return _gathered(
-        path, head, entries, whole_bytes=sum(map(len, lines)) + len(lines), torn=bool(last)
-    )
+    whole_bytes = sum(map(len, lines)) + len(lines)
+    try:
+        with at(f"{path}:1", ANEW):
+            if entries[0].get("log") != 1:
+                raise TableError(f"log is {entries[0].get('log')!r}, this version reads 1")
+            head = profile_of(entries[0]["head"])
+        return _gathered(path, head, entries, whole_bytes=whole_bytes, size_bytes=len(raw))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise TableError(f"{path}: is no log of this version ({error!r}); {ANEW}") from error
 
 
 def _gathered(
-    path: Path, head: Profile, entries: Sequence[Mapping[str, Any]], *, whole_bytes: int, torn: bool
+    path: Path,
+    head: Profile,
+    entries: Sequence[Mapping[str, Any]],
+    *,
+    whole_bytes: int,
+    size_bytes: int,
 ) -> Unfinished:
     rows: dict[str, list[Row]] = {table: [] for table in TABLES}
     conditions, warnings = dict(head.conditions), list(head.warnings)
@@ -195,7 +232,7 @@ def _gathered(
         planned=entries[0]["planned"],
         weight_s=sum(entry.get("weight_s", 0.0) for entry in entries),
         whole_bytes=whole_bytes,
-        torn=torn,
+        size_bytes=size_bytes,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -121,6 +122,18 @@ def test_a_hand_that_knows_the_check_sum_still_meets_the_checks(tmp_path: Path) 
         read_log(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "entry", [{"log": 2}, {"log": 1}, {"log": 1, "head": 3}, {"key": "k"}, {"log": 1, "head": {}}]
+)
+def test_a_log_of_another_kind_is_refused(tmp_path: Path, entry: dict[str, object]) -> None:
+    with Log.begin(tmp_path, head(), PLANNED) as log:
+        os.truncate(tmp_path / LOG, 0)
+        log._append(entry)
+        log.cell("k")
+    with pytest.raises(TableError, match="remove the file to begin again"):
+        read_log(tmp_path)
+
+
 def test_two_runs_do_not_write_one_log(tmp_path: Path) -> None:
     with Log.begin(tmp_path, head(), PLANNED) as log:
         log.cell("kept")
@@ -129,6 +142,22 @@ def test_two_runs_do_not_write_one_log(tmp_path: Path) -> None:
     found = read_log(tmp_path)
     assert found is not None
     assert found.keys == {"kept"}
+
+
+def test_a_log_that_another_run_wrote_meanwhile_is_left_as_it_is(tmp_path: Path) -> None:
+    with Log.begin(tmp_path, head(), PLANNED) as log:
+        log.cell("one")
+    found = read_log(tmp_path)
+    assert found is not None
+    with Log.proceed(tmp_path, found) as log:
+        log.cell("two")
+    with pytest.raises(TableError, match="has written it meanwhile"):
+        Log.proceed(tmp_path, found)
+    with pytest.raises(TableError, match="has written it meanwhile"):
+        Log.begin(tmp_path, head(), PLANNED)
+    after = read_log(tmp_path)
+    assert after is not None
+    assert after.keys == {"one", "two"}
 
 
 def test_a_full_disk_is_said(tmp_path: Path) -> None:
@@ -144,7 +173,7 @@ def test_a_full_disk_is_said(tmp_path: Path) -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
     found = read_log(tmp_path)
     assert found is not None
-    assert (found.keys, found.torn) == ({"kept"}, True)
+    assert (found.keys, found.torn) == ({"kept"}, False)
 
 
 def test_later_notes_are_what_the_profile_says(tmp_path: Path) -> None:
@@ -277,5 +306,6 @@ def test_a_cell_more_is_another_digest(tmp_path: Path) -> None:
         for count in (1, 2, 3):
             cells_until(count)(tmp_path)
             yield digest(tmp_path)
+            (tmp_path / LOG).unlink()
 
     assert len(set(digests())) == 3
