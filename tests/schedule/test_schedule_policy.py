@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +15,7 @@ from measured import ALPHA_S, BERT, GPT2, VIT, profile
 
 from prism_edge.layout import check_fits
 from prism_edge.plan import LOCAL, Plan
+from prism_edge.schedule.accuracy import worst_drops
 from prism_edge.schedule.cost import Costs, Prediction, Unpredictable, costs_of, predict
 from prism_edge.schedule.events import Aim
 from prism_edge.schedule.link import LinkState
@@ -26,6 +27,7 @@ from prism_edge.schedule.policy import (
     decide,
     without_tables,
 )
+from prism_edge.tables import AccuracyRow
 
 PRISM = Plan.parse("prism:p=2,l=10,dtype=fp16")
 SPLIT = Plan.parse("split:p=2")
@@ -320,6 +322,165 @@ class TestObjectives:
         made = choose(COSTS, batch=4, tokens=197, aim=Aim(objective="energy"))
         assert made.plan == choose(COSTS, batch=4, tokens=197, boards=2).plan
         assert "energy was not measured" in made.why
+
+
+def accurate(rows: Sequence[AccuracyRow]) -> Costs:
+    return costs_of(dataclasses.replace(profile(), accuracy=tuple(rows)), "net")
+
+
+def scored(
+    plan: str, value: float, low: float | None = None, high: float | None = None, **changes: str
+) -> AccuracyRow:
+    said = {"model": "net", "dataset": "flowers", "metric": "accuracy", **changes}
+    return AccuracyRow(plan=plan, value=value, n=1000, ci_low=low, ci_high=high, **said)
+
+
+class TestBudget:
+    """How much accuracy a plan may lose, at the bad end of its interval."""
+
+    text = str(PRISM)
+    exact = scored("local", 0.90, 0.88, 0.92)
+
+    def taken(self, rows: Sequence[AccuracyRow], limit: float | None) -> Decision:
+        aim = Aim(max_accuracy_drop=limit)
+        return choose(accurate(rows), batch=1, tokens=197, plans=[PRISM], aim=aim)
+
+    def test_a_plan_that_was_never_evaluated_is_out_and_it_says_so(self) -> None:
+        made = self.taken([self.exact], 0.5)
+        assert made.plan == LOCAL
+        (out,) = [item for item in made.considered if isinstance(item, Unpredictable)]
+        assert out.plan == PRISM
+        assert "its accuracy was never measured, and at most 0.5 may be lost" in out.reason
+        assert "never measured" in made.why
+        assert self.taken([self.exact], None).plan == PRISM  # negative control: no budget
+
+    @pytest.mark.parametrize(("limit", "expected"), [(0.021, PRISM), (0.019, LOCAL)])
+    def test_the_bad_end_of_the_interval_counts(self, limit: float, expected: Plan) -> None:
+        made = self.taken([self.exact, scored(self.text, 0.895, 0.88, 0.91)], limit)
+        assert made.plan == expected
+        if expected == LOCAL:
+            assert "its accuracy may be 0.02 lower, and at most 0.019 may be lost" in made.why
+
+    def test_without_an_interval_the_value_does(self) -> None:
+        rows = [self.exact, scored(self.text, 0.88)]
+        assert self.taken(rows, 0.021).plan == PRISM
+        assert self.taken(rows, 0.019).plan == LOCAL
+
+    def test_the_worst_data_set_counts(self) -> None:
+        rows = [self.exact, scored(self.text, 0.90), scored("local", 0.5, dataset="birds")]
+        assert self.taken(rows, 0.01).plan == PRISM
+        rows.append(scored(self.text, 0.4, dataset="birds"))
+        assert self.taken(rows, 0.01).plan == LOCAL
+
+    def test_where_less_is_better_more_is_lost(self) -> None:
+        rows = [scored("local", 20.0, metric="perplexity")]
+        better = scored(self.text, 19.0, 18.5, 20.5, metric="perplexity")
+        assert self.taken([*rows, better], 0.6).plan == PRISM
+        assert self.taken([*rows, better], 0.4).plan == LOCAL
+
+    def test_agreement_needs_no_row_of_local(self) -> None:
+        rows = [scored(self.text, 0.995, 0.99, 1.0, metric="agreement")]
+        assert self.taken(rows, 0.011).plan == PRISM
+        assert self.taken(rows, 0.009).plan == LOCAL
+
+    def test_a_metric_without_its_reference_says_nothing(self) -> None:
+        assert self.taken([scored(self.text, 0.99)], 0.5).plan == LOCAL
+
+    def test_another_models_rows_say_nothing(self) -> None:
+        rows = [scored("local", 0.9), scored(self.text, 0.8)]
+        assert worst_drops(rows, "net") == {self.text: pytest.approx(0.1)}
+        assert worst_drops(rows, "other") == {}
+
+    def test_exact_plans_lose_nothing(self) -> None:
+        aim = Aim(max_accuracy_drop=0.0)
+        made = choose(COSTS, batch=4, tokens=197, aim=aim)
+        assert made.plan == SPLIT
+        known = [item.plan for item in made.considered if isinstance(item, Prediction)]
+        assert all(plan.exact for plan in known)
+
+
+class TestDeadline:
+    costs = costs_of(profile(idle_w=0.5, busy_w=10.0, speeds=(1.0, 0.6)), "net")
+    plans = (SPLIT, PRISM, Plan.parse("voltage:p=2"))
+
+    def taken(self, left_s: float | None, aim: Aim | None = None) -> Decision:
+        return choose(
+            self.costs, batch=4, tokens=197, left_s=left_s, aim=aim or Aim(), plans=self.plans
+        )
+
+    def known(self) -> list[Prediction]:
+        return [item for item in self.taken(None).considered if isinstance(item, Prediction)]
+
+    def test_the_least_energy_among_those_in_time(self) -> None:
+        """From no hurry to one that only the fastest meets: never more energy than needed."""
+        aim, taken = Aim(objective="energy"), set()
+        for left_s in sorted({item.high_s * 1.001 for item in self.known()}):
+            in_time = [item for item in self.known() if item.high_s <= left_s]
+            made = self.taken(left_s, aim)
+            assert made.plan == min(in_time, key=lambda item: item.energy_j or 0).plan
+            assert "no plan is sure" not in made.why
+            taken.add(made.plan)
+        assert len(taken) > 1, "the deadline decided nothing"
+
+    def test_when_all_may_be_late_the_fastest_is_taken_and_it_says_so(self) -> None:
+        fastest = min(self.known(), key=lambda item: item.latency_s)
+        for left_s in (0.0, -1.0, 0.9 * fastest.latency_s):
+            made = self.taken(left_s, Aim(objective="energy"))
+            assert made.plan == fastest.plan
+            assert f"no plan is sure to take less than the {left_s:.3g} s that are left" in made.why
+
+    def test_it_is_the_high_end_that_must_be_in_time(self) -> None:
+        fastest = min(self.known(), key=lambda item: item.latency_s)
+        assert "no plan is sure" in self.taken(0.99 * fastest.high_s).why
+        assert "no plan is sure" not in self.taken(1.01 * fastest.high_s).why
+
+    def test_the_plan_before_is_not_kept_when_it_would_be_late(self) -> None:
+        costs, aim = COSTS, Aim(hysteresis=0.9)
+        found = [
+            item
+            for item in choose(costs, batch=4, tokens=197).considered
+            if isinstance(item, Prediction)
+        ]
+        ordered = sorted(found, key=lambda item: item.high_s)
+        first, last = ordered[0], ordered[-1]
+        left_s = (first.high_s + last.high_s) / 2
+        late, free = (
+            choose(costs, batch=4, tokens=197, previous=last.plan, left_s=left, aim=aim).plan
+            for left in (left_s, None)
+        )
+        assert free == last.plan  # negative control: without a deadline it is kept
+        assert late != last.plan
+
+    def test_a_deadline_far_away_changes_nothing(self) -> None:
+        for objective in ("latency", "energy", "edp"):
+            aim = Aim(objective=objective)  # type: ignore[arg-type]
+            assert self.taken(1e9, aim).why == self.taken(None, aim).why
+
+
+@pytest.mark.parametrize("objective", ["latency", "energy", "edp"])
+@pytest.mark.parametrize("batch", [1, 2, 4, 8])
+def test_the_least_of_what_is_aimed_at_is_taken(objective: str, batch: int) -> None:
+    costs = costs_of(profile(idle_w=2.0, busy_w=3.0, speeds=(1.0, 0.7)), "net")
+    for rate in (1e6, 1e7, 1e8):
+        made = choose(
+            costs,
+            batch=batch,
+            tokens=197,
+            link=link(rate),
+            aim=Aim(objective=objective),  # type: ignore[arg-type]
+        )
+
+        def value(item: Prediction) -> float:
+            assert item.energy_j is not None
+            by_name = {"latency": item.latency_s, "energy": item.energy_j}
+            return by_name.get(objective, item.latency_s * item.energy_j)
+
+        known = [item for item in made.considered if isinstance(item, Prediction)]
+        assert made.predicted is not None
+        assert value(made.predicted) == pytest.approx(min(map(value, known)))
+        assert made.runner_up is not None
+        assert made.margin == pytest.approx(value(made.runner_up) / value(made.predicted) - 1)
+        assert value(made.runner_up) == pytest.approx(sorted(map(value, known))[1])
 
 
 class TestCandidates:
