@@ -1,7 +1,8 @@
 """How far a whole table of one machine has moved: what single cells are not sure of, all may be.
 
-The interval is that of a median over cells, drawn again. It holds what tells the cells of one run
-apart, not what moves a run as a whole: two runs cannot tell heat from a new power mode.
+The mean of its cells' log ratios, each weighing as much as it is sure (inverse variance); where
+cells disagree by more than their errors say, the interval is wider by as much (Birge 1932). It
+does not hold what moves a run as a whole: two runs cannot tell heat from a new power mode.
 """
 
 from __future__ import annotations
@@ -9,21 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
-
-import numpy as np
 
 from prism_edge.changes.significance import LEVEL, Change
+from prism_edge.changes.student import half_width
 
-DRAWS = 1000
-LEAST = 6  # of fewer cells drawing again says nothing
+LEAST = 4  # fewer cells say too little about how much they disagree
+LEAST_ERROR = 1e-3  # no repeats agree that well for a reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """The compared cells of one table on one machine, or between two. ``ratio``: their median,
+    """The compared cells of one table on one machine, or between two. ``ratio``: their mean,
     between ``low`` and ``high``, None for few cells. ``significant``: cells that changed;
-    ``moved``: all of it, surely by more than the floor."""
+    ``moved``: all of it, surely, and by more than the floor."""
 
     place: str
     cells: int
@@ -43,19 +42,23 @@ def groups(changes: Sequence[Change], floor: float) -> tuple[Group, ...]:
 
 
 def _group(place: str, found: Sequence[Change], floor: float) -> Group:
-    ratios = [change.ratio for change in found]
+    weights = [1 / max(change.error, LEAST_ERROR) ** 2 for change in found]
+    logs = [math.log(change.ratio) for change in found]
+    total = sum(weights)
+    mean = sum(weight * log for weight, log in zip(weights, logs, strict=True)) / total
     low = high = None
     moved = False
-    if len(ratios) >= LEAST:
-        drawn = np.random.default_rng(0).choice(np.log(ratios), size=(DRAWS, len(ratios)))
-        ends = np.quantile(np.median(drawn, axis=1), (LEVEL / 2, 1 - LEVEL / 2))
-        low, high = (math.exp(end) for end in ends)
-        moved = low > 1 + floor or high < 1 / (1 + floor)
+    if len(found) >= LEAST:
+        freedom = len(found) - 1
+        apart = sum(weight * (log - mean) ** 2 for weight, log in zip(weights, logs, strict=True))
+        half = half_width(LEVEL, freedom) * math.sqrt(max(1.0, apart / freedom) / total)
+        low, high = math.exp(mean - half), math.exp(mean + half)
+        moved = half < abs(mean) and abs(mean) > math.log(1 + floor)
     return Group(
         place=place,
         cells=len(found),
         significant=sum(change.significant for change in found),
-        ratio=median(ratios),
+        ratio=math.exp(mean),
         low=low,
         high=high,
         moved=moved,

@@ -39,9 +39,10 @@ _TYPICAL = NormalDist().inv_cdf(0.75) ** 2  # median of a squared standard norma
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """``ratio``: median of b over median of a, between ``low`` and ``high``. ``q``: the share of
-    false ones among all cells that are at least as sure to have changed. ``n``: repeats.
-    ``significant``: sure to have changed, and by more than the floor."""
+    """``ratio``: median of b over median of a, between ``low`` and ``high``; ``error``: of its
+    logarithm. ``q``: the share of false ones among all cells that are at least as sure to have
+    changed. ``n``: repeats. ``significant``: sure to have changed, and by more than the floor.
+    """
 
     cell: Cell
     a_s: float
@@ -49,6 +50,7 @@ class Change:
     n_a: int
     n_b: int
     ratio: float
+    error: float
     low: float
     high: float
     q: float
@@ -90,6 +92,7 @@ def changes(a: Mapping[Cell, Visits], b: Mapping[Cell, Visits], floor: float) ->
                 n_a=sum(map(len, a[cell])),
                 n_b=sum(map(len, b[cell])),
                 ratio=math.exp(middle),
+                error=error[cell],
                 low=math.exp(middle - half),
                 high=math.exp(middle + half),
                 q=q,
