@@ -25,7 +25,7 @@ def plan(
         float | None, typer.Option(min=0, help="No plan that may lose more accuracy than this.")
     ] = None,
     what_if: Annotated[
-        str, typer.Option(help="What does not exist yet: boards=4,rate=300mbit,model=gpt2,batch=16")
+        str, typer.Option(help="Imagine boards=4,rate=300mbit (also model, batch, tokens).")
     ] = "",
     as_map: Annotated[
         bool, typer.Option("--map", help="Draw the choice over batches and link rates.")
