@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,9 +58,17 @@ class Record:
     """The rows of one run. Nothing is written before the first cell is finished."""
 
     def __init__(
-        self, directory: Path, opening: Opening, before: Before, clock: WallClock, *, resume: bool
+        self,
+        directory: Path,
+        opening: Opening,
+        before: Before,
+        *,
+        started_s: float,
+        clock: WallClock,
+        resume: bool,
     ) -> None:
-        """Raises ``TableError`` when what is there cannot be continued by this run."""
+        """``started_s``: on the monotonic clock. Raises ``TableError`` when what is there cannot be
+        continued by this run."""
         self._directory, self._opening, self._before = directory, opening, before
         self._clock = clock
         self._log: Log | None = None
@@ -71,7 +80,7 @@ class Record:
         if then is not None:
             _check_same(directory, then, opening.head)
             self._kept += [text for text in [clock.behind(then.created)] if text]
-        self._seconds_before = 0.0 if then is None else _number(then, "seconds", 0)
+        self._started_s = started_s - (0.0 if then is None else _number(then, "seconds", 0))
         self._then = then
         self._done_before = frozenset() if before.log is None else before.log.keys
 
@@ -98,6 +107,7 @@ class Record:
                 measured.key,
                 measured.rows,
                 weight_s=measured.weight_s,
+                seconds=time.monotonic() - self._started_s,
                 warning=measured.warning,
             )
             self._keys.add(measured.key)
@@ -119,7 +129,7 @@ class Record:
         """All that is on disk."""
         return self._on_disk().profile
 
-    def close(self, conditions: Mapping[str, str], seconds: float, stopped: str | None) -> Profile:
+    def close(self, conditions: Mapping[str, str], stopped: str | None) -> Profile:
         """The profile; it is in the tables unless the run stopped and whole ones are there. The log
         stays for a run that resumes when this one ``stopped``."""
         log = self._writer()
@@ -128,8 +138,8 @@ class Record:
             if self._run == 1
             else {f"{key} (run {self._run})": value for key, value in conditions.items()}
         )
-        total_s = f"{self._seconds_before + seconds:.1f}"
-        log.note(conditions={**of_run, "seconds": total_s}, warnings=self._kept)
+        of_all = {"seconds": f"{time.monotonic() - self._started_s:.1f}"}
+        log.note(conditions={**of_run, **of_all}, warnings=self._kept)
         with log:
             profile = self.profile()
             if self._before.tables is not None:

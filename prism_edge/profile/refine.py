@@ -53,6 +53,10 @@ def refine(
         cells = doubtful(sweep, doubts(profile())[:AT_ONCE])
         if now() >= deadline_s or not any(cells):
             return
+        for rank, host in enumerate(engines.hosts):
+            if (why := sensors.changed(rank)) is not None:
+                yield Measured(text="", warning=f"refining ended: board {host.name}: {why}")
+                return
         part = replace(sweep, cells=cells, rounds=1, requests=(), seed=sweep.seed + turn)
         finished = 0
         for measured in measure_compute(
@@ -72,8 +76,10 @@ def doubtful(sweep: Sweep, doubts: Sequence[Doubt]) -> tuple[tuple[Cell, ...], .
 
 def renumbered(measured: Measured, turn: int) -> Measured:
     """The same, its rows numbered beyond all that came before ``turn``."""
-    key = f"refine/{turn}/{measured.key}" if measured.key else ""
-    return replace(measured, key=key, rows=tuple(_later(row, turn) for row in measured.rows))
+    if not measured.key:  # whether a part of the sweep is steady or whole is not asked here
+        return replace(measured, warning=None)
+    rows = tuple(_later(row, turn) for row in measured.rows)
+    return replace(measured, key=f"refine/{turn}/{measured.key}", rows=rows)
 
 
 def _later(row: Row, turn: int) -> Row:

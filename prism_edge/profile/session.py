@@ -96,7 +96,7 @@ def profile_cluster(
             command=command,
             rested=resume and before.profile is not None,
         )
-        record = Record(directory, opening, before, clock, resume=resume)
+        record = Record(directory, opening, before, started_s=started_s, clock=clock, resume=resume)
         stopped = None
         if not (resume and before.swept):
             stopped = _sweep(engines, sensors, opening.sweep, record, progress, limits)
@@ -106,7 +106,7 @@ def profile_cluster(
             return Outcome(profile=before.tables, stopped=None)  # nothing was refined
         record.warn(sensors.warnings())
         conditions = {"load_average_end": load_average(), **sensors.conditions()}
-        profile = record.close(conditions, time.monotonic() - started_s, stopped)
+        profile = record.close(conditions, stopped)
     return Outcome(profile=profile, stopped=stopped)
 
 

@@ -91,15 +91,17 @@ class Log:
         rows: Sequence[Row] = (),
         *,
         weight_s: float = 0.0,
+        seconds: float = 0.0,
         warning: str | None = None,
     ) -> None:
-        """The cell ``key`` is finished and on disk."""
+        """The cell ``key`` is finished and on disk; ``seconds``: of all runs, so far."""
         named = {table: [asdict(row) for row in rows if type(row) is cls] for table, cls in _TABLES}
         entry: dict[str, Any] = {
             "key": key,
             "rows": {t: found for t, found in named.items() if found},
         }
         entry |= {"weight_s": weight_s} if weight_s else {}
+        entry |= {"conditions": {"seconds": f"{seconds:.1f}"}} if seconds else {}
         entry |= {"warnings": [warning]} if warning else {}
         self._append(entry)
 
