@@ -34,25 +34,32 @@ def measure_compute(
     now: Callable[[], float],
     done: Collection[str] = (),
     sensors: Sensors = NONE,
+    later_s: float = 0.0,
 ) -> Iterator[Measured]:
     """Every cell on every board that may play it; all boards at once, each in its own order.
     What is ``done`` is left out.
 
-    Boards that are too slow for ``aim_s`` repeat less; after ``deadline_s`` cells are left out. A
-    warning says what is missing, and which cells are not steady. Raises ``ClusterError`` when a
-    board is lost.
+    Boards that are too slow for ``aim_s`` repeat less. ``later_s``: a first guess of what the sweep
+    still has to do until then; a machine that is slower than guessed here will be so there. After
+    ``deadline_s`` cells are left out. A warning says what is missing, and which cells are not
+    steady. Raises ``ClusterError`` when a board is lost.
     """
     boards = [
         BoardVisits(rank, host.name, engines.fact(rank, "dtype"))
         for rank, host in enumerate(engines.hosts)
     ]
+    pace = 1.0  # seconds for one of the first guess
     for turn in range(sweep.rounds + EXTRA_ROUNDS):
-        extra, until_s = turn >= sweep.rounds, min(aim_s, deadline_s) if turn else deadline_s
+        extra, start_s, aimed_s = turn >= sweep.rounds, now(), aim_s - later_s * pace
+        until_s = min(aimed_s, deadline_s) if turn else deadline_s
         for board in boards:
             cells = board.unsteady() if extra else sweep.cells[board.rank]
             board.begin(cells, turn, sweep.seed, done)
-        this = _Round(engines, sensors, boards, turn, extra, sweep.warm_s, aim_s, until_s, now)
+        this = _Round(engines, sensors, boards, turn, extra, sweep.warm_s, aimed_s, until_s, now)
+        guess_s = (1 if turn else 2) * max(board.left_weight_s for board in boards)
         yield from this.measure()
+        if guess_s:
+            pace = max(1.0, (now() - start_s) / guess_s)
         if this.cut:
             if not extra:
                 yield Measured(text="compute", warning=_cut_warning(turn, this.cut, sweep))

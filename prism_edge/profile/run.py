@@ -49,11 +49,12 @@ def measure_all(
     yield from measure_compute(
         engines,
         sweep,
-        aim_s=min(aim_s, deadline_s) - sweep.requests_weight_s,
+        aim_s=min(aim_s, deadline_s),
         deadline_s=deadline_s,
         now=now,
         done=done,
         sensors=sensors,
+        later_s=sweep.requests_weight_s,
     )
     if together:
         engines.join()
