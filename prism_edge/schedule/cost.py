@@ -117,9 +117,12 @@ class Costs:
             stagings=self.stagings,
             guess=self.imagined,
         )
-        if isinstance(work, Work) and plan.p > 1 and self.links is None:
+        if isinstance(work, str):
+            return work
+        if plan.p > 1 and self.links is None:
             return "not profiled: the link"
-        return work
+        real = len({board.name for board in self.boards})  # copies have the name of their original
+        return replace(work, extrapolated=True) if plan.p > real else work
 
     def panel(self, works: Sequence[Work]) -> Panel:
         """Works side by side, ready for any link."""

@@ -1,4 +1,4 @@
-"""Copies between device and host memory: by the fastest path, nothing on a CPU, added to messages."""
+"""Copies between device and host memory: the fastest path, none on a CPU, added to messages."""
 
 from __future__ import annotations
 
