@@ -149,6 +149,23 @@ class TestSlowBoards:
         assert len(tried) <= 0.01 * len(after)
         assert sum(turn.meant_s for turn in after) <= 1.01 * sum(turn.best_s for turn in after)
 
+    @pytest.mark.parametrize("text", ["split:p=3", "prism:p=3,l=10,dtype=fp16"])
+    def test_of_several_boards_the_slow_one_is_known(self, text: str) -> None:
+        three = costs_of(profile(boards=3, batches=(1, 2, 6)), "net")
+        made = World(
+            costs=three,
+            rate_bps=lambda now_s: 20e6,
+            paces=lambda now_s: (1.0, 1.0, 2.5),
+            noise=0.03,
+        )
+        for _ in range(8):
+            made.ask(6, plan=Plan.parse(text))
+        boards = [board.name for board in three.boards]
+        found = made.policy.paces("net", boards, made.now_s)
+        assert found == pytest.approx((1.0, 1.0, 2.5), rel=0.06)
+        assert made.policy.link is not None
+        assert made.policy.link.bandwidth_bps > 20e6 / 1.2  # at least: a slow board hides transfers
+
     def test_a_worker_that_flickers_is_not_tried_for_ever(self) -> None:
         """Slow for 5 s, free for 5 s: what it costs is bounded though no belief can be right."""
         made = world(100e6, lambda now_s: (1.0, 3.0 if int(now_s / 5) % 2 else 1.0))
