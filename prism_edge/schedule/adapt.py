@@ -5,8 +5,9 @@ The same events give the same decisions, which is what ``plan --replay`` checks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from prism_edge.schedule.events import Aim, Answered, Asked, Event, Probed, Star
 from prism_edge.schedule.link import LinkState
 from prism_edge.schedule.observe import DISAGREE, Belief, LinkObserver
 from prism_edge.schedule.panel import Floats
-from prism_edge.schedule.policy import Decision, Menu, decide, without_tables
+from prism_edge.schedule.policy import KEPT, Decision, Menu, decide, without_tables
 from prism_edge.schedule.work import Work
 
 PACE_BAND = 1.25
@@ -31,7 +32,10 @@ GRID_BPS = np.geomspace(1e5, 1e11, 145)  # bandwidths a request may show, 10 % a
 LIKELY = 1.05  # a factor by which a request's time is rarely off
 
 PaceKey = tuple[str, str]  # model, board
-BiasKey = tuple[str, int, int, Plan]  # model, batch, tokens
+Size = tuple[str, int, int]  # model, batch, tokens
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +103,7 @@ class Adaptive:
 
     def _forget(self) -> None:
         self._paces: dict[PaceKey, Belief] = {}
-        self._biases: dict[BiasKey, Belief] = {}
+        self._biases: dict[Size, dict[Plan, Belief]] = {}
         self._previous: dict[tuple[str, tuple[str, ...], int, int], Plan] = {}
         self._observer = None
         for costs in self._costs.values():
@@ -122,13 +126,14 @@ class Adaptive:
             biases=self._bias(event.model, event.batch, event.tokens, event.now_s),
         )
         self._previous[key] = decision.plan
+        if len(self._previous) > KEPT:
+            self._previous.pop(next(iter(self._previous)))
         return decision
 
     def _bias(self, model: str, batch: int, tokens: int, now_s: float) -> dict[Plan, float]:
         return {
             plan: _beyond(belief.factor(now_s, BIAS_SAMPLES), BIAS_NOISE)
-            for (name, rows, length, plan), belief in self._biases.items()
-            if (name, rows, length) == (model, batch, tokens)
+            for plan, belief in self._biases.get((model, batch, tokens), {}).items()
         }
 
     def _learn(self, event: Answered) -> None:
@@ -145,19 +150,21 @@ class Adaptive:
             )
         paces = self.paces(event.model, event.boards, event.now_s)
         ratio = _within(event.engine_s / lens.expected_s(self.link, paces), BIASES)
-        key = event.model, event.batch, event.tokens, lens.plan
-        self._biases[key] = self._biases.get(key, Belief(band=BIAS_BAND)).see(ratio, event.now_s)
+        biases = _kept(self._biases, (event.model, event.batch, event.tokens), dict)
+        before = biases.get(lens.plan, Belief(band=BIAS_BAND))
+        biases[lens.plan] = before.see(ratio, event.now_s)
 
     def _lens(self, event: Answered) -> Lens | None:
         """What an answer is looked at through; None when the tables say nothing about it."""
         if event.model not in self._costs:
             return None
         key = event.model, event.boards, event.plan, event.batch, event.tokens
-        if key not in self._lenses:
-            costs, plan = self.menu(event.model, event.boards).costs, Plan.parse(event.plan)
-            work = costs.work(plan, event.batch, event.tokens)
-            self._lenses[key] = None if isinstance(work, str) else Lens(costs, plan, work)
-        return self._lenses[key]
+        return _kept(self._lenses, key, lambda: self._new_lens(event))
+
+    def _new_lens(self, event: Answered) -> Lens | None:
+        costs, plan = self.menu(event.model, event.boards).costs, Plan.parse(event.plan)
+        work = costs.work(plan, event.batch, event.tokens)
+        return None if isinstance(work, str) else Lens(costs, plan, work)
 
 
 class Lens:
@@ -218,6 +225,15 @@ def _where(grid_s: Floats, seconds: float) -> float:
 def _beyond(factor: float, noise: float) -> float:
     """What is left of a factor when noise explains as much of it as it can."""
     return max(1.0, factor / noise) if factor > 1 else min(1.0, factor * noise)
+
+
+def _kept(cache: dict[_K, _V], key: _K, make: Callable[[], _V]) -> _V:
+    """What ``cache`` holds, made where it is missing; the oldest goes when there are too many."""
+    if key not in cache:
+        cache[key] = make()
+        if len(cache) > KEPT:
+            cache.pop(next(iter(cache)))
+    return cache[key]
 
 
 def _within(value: float, bounds: tuple[float, float]) -> float:

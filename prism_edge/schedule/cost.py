@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
+import numpy as np
+
 from prism_edge.errors import TableError
 from prism_edge.layout import ModelShape, even
 from prism_edge.plan import Plan
@@ -139,10 +141,8 @@ class Costs:
     ) -> Prediction:
         """One plan's column of a panel, with what is known about its error."""
         latency_s = float(terms.sum())
-        moving = float(terms[2:].sum()) / latency_s
-        error = self.bands.of(plan.method)
-        if link is not None and link.source != "table":
-            error = (error**2 + (moving * MOVED) ** 2) ** 0.5
+        bands = np.array([self.bands.of(plan.method)])
+        error = float(self.errors(bands, link, terms[:, None])[0])
         if work.extrapolated:
             error += GUESSED
         return Prediction(
@@ -155,6 +155,13 @@ class Costs:
             extrapolated=work.extrapolated,
             work=work,
         )
+
+    def errors(self, bands: Floats, link: LinkState | None, terms: Floats) -> Floats:
+        """How far off nine of ten requests are, as a share of T. ``bands``: of the plans' methods."""
+        if link is None or link.source == "table":
+            return bands
+        found: Floats = np.hypot(bands, MOVED * terms[2:].sum(axis=0) / terms.sum(axis=0))
+        return found
 
     def energies(self, latency_s: Floats, busy_s: Floats) -> Floats | None:
         """Joules of all boards by plan: each idles throughout; those that take part are busy for a

@@ -21,6 +21,7 @@ from prism_edge.schedule.work import Work
 
 USUAL_SEGMENTS = (1, 2, 5, 10, 20)
 WIRE_DTYPES: tuple[WireDtype, ...] = ("fp32", "fp16")
+KEPT = 256  # sizes of batches laid out at a time; a text model may be asked for any length
 UNEVEN = ((2, 1), (3, 1), (1, 2), (1, 3))  # shares of two boards of which one is slower
 
 
@@ -63,6 +64,7 @@ class Dish:
     panel: Panel
     out: tuple[Unpredictable, ...]
     index: Mapping[Plan, int]
+    bands: Floats
 
 
 class Menu:
@@ -82,6 +84,8 @@ class Menu:
         found = self._dishes.get((batch, tokens))
         if found is None:
             found = self._dishes[batch, tokens] = self._laid_out(batch, tokens)
+            if len(self._dishes) > KEPT:
+                self._dishes.pop(next(iter(self._dishes)))
         return found
 
     def _laid_out(self, batch: int, tokens: int) -> Dish:
@@ -111,6 +115,7 @@ class Menu:
             panel=costs.panel([work for _, work in pairs]),
             out=tuple(out),
             index={plan: k for k, (plan, _) in enumerate(pairs)},
+            bands=np.array([costs.bands.of(plan.method) for plan, _ in pairs]),
         )
 
 
@@ -240,12 +245,12 @@ def decide(
             values = energies * latency_s if aim.objective == "edp" else energies
     ranking = list(np.argsort(values, kind="stable"))
     if left_s is not None:
-        late = [latency_s[k] * (1 + costs.bands.of(dish.plans[k].method)) > left_s for k in ranking]
-        if all(late):
+        late = latency_s * (1 + costs.errors(dish.bands, link, terms)) > left_s
+        if late.all():
             notes += (f"no plan is sure to take less than the {left_s:.3g} s that are left",)
             ranking = list(np.argsort(latency_s, kind="stable"))
-        else:
-            ranking = [k for k, is_late in zip(ranking, late, strict=True) if not is_late]
+        elif late.any():
+            ranking = [k for k in ranking if not late[k]]
     chosen = best = int(ranking[0])
     if previous is not None and previous != dish.plans[best]:
         kept = next((k for k in ranking if dish.plans[k] == previous), None)
