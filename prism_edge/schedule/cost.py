@@ -157,7 +157,7 @@ class Costs:
         )
 
     def errors(self, bands: Floats, link: LinkState | None, terms: Floats) -> Floats:
-        """How far off nine of ten requests are, as a share of T. ``bands``: of the plans' methods."""
+        """How far off nine of ten requests are, as a share. ``bands``: by the plans' methods."""
         if link is None or link.source == "table":
             return bands
         found: Floats = np.hypot(bands, MOVED * terms[2:].sum(axis=0) / terms.sum(axis=0))
