@@ -52,10 +52,9 @@ class Panel:
         self._free = np.zeros((ranks, len(parts)))  # [R,K] of a block
         self._inputs = np.zeros((2, ranks, len(parts)))  # messages, and bytes past the burst
         self._outputs = np.zeros((2, ranks, len(parts)))
-        self._waves = np.zeros(
-            (4, waves, len(parts))
-        )  # count, latency?, bytes past burst, staged_s
-        self._split = np.array([part.split for part in parts], dtype=bool)
+        # count, with latency, bytes past the burst, seconds of staging
+        self._waves = np.zeros((4, waves, len(parts)))
+        self._split = np.flatnonzero([part.split for part in parts])
         self._extra_s = np.zeros(len(parts))
         for k, part in enumerate(parts):
             for rank, spread in enumerate(part.computes):
@@ -71,6 +70,8 @@ class Panel:
                 self._extra_s[k] += wave.count * busy_s
         self._told = self._inputs.sum(axis=1)
         self._heard = self._outputs.sum(axis=1)
+        self._shares = self._inputs[:, :, self._split], self._outputs[:, :, self._split]
+        self._asked = self._shares[0][0] > 0
 
     def terms(
         self, link: LinkState | None, oneway_alpha_s: float, paces: Sequence[float]
@@ -96,7 +97,7 @@ class Panel:
         out[2] = self._exposed(compute, most, alpha, beta) + self._extra_s
         out[3] = oneway_alpha_s * self._told[0] + beta * self._told[1]
         out[4] = oneway_alpha_s * self._heard[0] + beta * self._heard[1]
-        if self._split.any():
+        if len(self._split):
             self._divide(out, compute, oneway_alpha_s, beta)
         if not self._plain:
             out = np.add.reduceat(out, self._starts, axis=1)
@@ -136,13 +137,14 @@ class Panel:
         split = self._split
         if not isinstance(beta, float):
             beta = beta[split]
-        done, sent, back = compute[0, split], np.zeros(int(split.sum())), 0.0
-        inputs, outputs = self._inputs[:, :, split], self._outputs[:, :, split]
+        inputs, outputs = self._shares
+        tell, hear = alpha * inputs[0] + beta * inputs[1], alpha * outputs[0] + beta * outputs[1]
+        most, compute = out[1, split], compute[:, split]
+        done, sent = compute[0], tell[0]
         for rank in range(1, len(compute)):
-            sent = sent + alpha * inputs[0, rank] + beta * inputs[1, rank]
-            here = alpha * outputs[0, rank] + beta * outputs[1, rank]
-            asked = inputs[0, rank] > 0
-            done = np.where(asked, np.maximum(done, sent + compute[rank, split]) + here, done)
-            back = back + here
-        out[3, split] = np.maximum(0.0, done - out[1, split] - back)
-        out[4, split] = done - out[1, split] - out[3, split]
+            sent = sent + tell[rank]
+            late = np.maximum(done, sent + compute[rank]) + hear[rank]
+            done = np.where(self._asked[rank], late, done)
+        waiting = done - most
+        out[3, split] = into = np.maximum(0.0, waiting - hear.sum(axis=0))
+        out[4, split] = waiting - into
