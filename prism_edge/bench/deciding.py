@@ -12,9 +12,9 @@ import numpy as np
 from prism_edge.bench.player import Mind
 from prism_edge.layout import ModelShape, even
 from prism_edge.plan import LOCAL, Plan
+from prism_edge.schedule.candidates import WIRE_DTYPES
 from prism_edge.schedule.cost import Prediction
 from prism_edge.schedule.events import Asked, Event, Started
-from prism_edge.schedule.policy import WIRE_DTYPES
 
 CANDIDATES = 40
 DECISIONS = 2000

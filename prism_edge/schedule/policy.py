@@ -8,10 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
-from prism_edge.errors import PlanError
-from prism_edge.layout import ModelShape, check_fits, even, shared
-from prism_edge.plan import LOCAL, Plan, WireDtype
+from prism_edge.plan import LOCAL, Plan
 from prism_edge.schedule.accuracy import too_inaccurate
+from prism_edge.schedule.candidates import USUAL_SEGMENTS, candidates
 from prism_edge.schedule.cost import Costs, Prediction, Unpredictable
 from prism_edge.schedule.events import Aim
 from prism_edge.schedule.explain import explain
@@ -19,39 +18,7 @@ from prism_edge.schedule.link import LinkState
 from prism_edge.schedule.panel import Floats, Panel
 from prism_edge.schedule.work import Work
 
-USUAL_SEGMENTS = (1, 2, 5, 10, 20)
-WIRE_DTYPES: tuple[WireDtype, ...] = ("fp32", "fp16")
 KEPT = 256  # sizes of batches laid out at a time; a text model may be asked for any length
-UNEVEN = ((2, 1), (3, 1), (1, 2), (1, 3))  # shares of two boards of which one is slower
-
-
-def candidates(
-    shape: ModelShape,
-    batch: int,
-    tokens: int,
-    boards: int,
-    segments: Sequence[int] = USUAL_SEGMENTS,
-) -> list[Plan]:
-    """Every plan worth comparing that fits: local, split, prism with ``segments``, voltage; for
-    batches that do not divide, part split and part prism; on two boards also uneven splits."""
-    wanted = [LOCAL]
-    ranks = range(2, min(boards, 8) + 1)
-    wanted += [Plan(method="split", p=p) for p in ranks if p <= batch]
-    if boards == 2:
-        known = {even(batch, 2)}
-        for share in UNEVEN:
-            divided = shared(batch, share)
-            if min(divided) > 0 and divided not in known:
-                known.add(divided)
-                wanted.append(Plan(method="split", p=2, share=share))
-    for p in ranks:
-        for l in segments:  # noqa: E741
-            for dtype in WIRE_DTYPES:
-                wanted.append(Plan(method="prism", p=p, l=l, dtype=dtype))
-                if batch > p and batch % p:
-                    wanted.append(Plan(method="split+prism", p=p, l=l, dtype=dtype))
-        wanted += [Plan(method="voltage", p=p, dtype=dtype) for dtype in WIRE_DTYPES]
-    return [plan for plan in wanted if _fits(plan, shape, batch, tokens, boards)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +100,15 @@ class Decision:
         dish: Dish,
         link: LinkState | None,
         terms: Floats,
-        energies: Floats | None,
-        ranking: Sequence[int],
-        chosen: int,
+        paces: Sequence[float],
         values: Floats,
+        chosen: int,
         notes: tuple[str, ...],
     ) -> None:
         self.plan = dish.plans[chosen]
         self.link = link
-        self._menu, self._dish = menu, dish
-        self._terms, self._energies = terms, energies
-        self._ranking, self._chosen, self._values, self._notes = ranking, chosen, values, notes
+        self._menu, self._dish, self._paces = menu, dish, paces
+        self._terms, self._values, self._chosen, self._notes = terms, values, chosen, notes
 
     @cached_property
     def predicted(self) -> Prediction | None:
@@ -151,13 +116,25 @@ class Decision:
 
     @cached_property
     def runner_up(self) -> Prediction | None:
-        rest = [k for k in self._ranking if k != self._chosen]
-        return self._prediction(rest[0]) if rest else None
+        return None if self._second is None else self._prediction(self._second)
 
     @cached_property
     def margin(self) -> float | None:
-        rest = [k for k in self._ranking if k != self._chosen]
-        return float(self._values[rest[0]] / self._values[self._chosen]) - 1 if rest else None
+        if self._second is None:
+            return None
+        return float(self._values[self._second] / self._values[self._chosen]) - 1
+
+    @cached_property
+    def _second(self) -> int | None:
+        """The best of the others that may be taken; plans that would be late have no value."""
+        others = self._values.copy()
+        others[self._chosen] = np.inf
+        second = int(np.argmin(others))
+        return second if np.isfinite(others[second]) else None
+
+    @cached_property
+    def _energies(self) -> Floats | None:
+        return _energies(self._menu.costs, self._dish, self._terms, self._paces)
 
     @cached_property
     def considered(self) -> tuple[Prediction | Unpredictable, ...]:
@@ -169,7 +146,7 @@ class Decision:
     def why(self) -> str:
         chosen = self._prediction(self._chosen)
         text = explain(chosen, self.considered, self.link, self.runner_up)
-        best = self._ranking[0]
+        best = int(np.argmin(self._values))
         if best != self._chosen:
             less = 1 - self._values[best] / self._values[self._chosen]
             text += f"; kept, because {self._dish.plans[best]} would take only {100 * less:.0f} % "
@@ -235,30 +212,30 @@ def decide(
             terms[:, dish.index[plan]] *= bias
     values = latency_s = terms.sum(axis=0)
     notes: tuple[str, ...] = ()
-    energies = None
-    if aim.objective != "latency" or costs.busy_w[0] is not None:
-        energies = costs.energies(latency_s, dish.panel.busy(paces))
     if aim.objective != "latency":
+        energies = _energies(costs, dish, terms, paces)
         if energies is None:
             notes += ("by latency, because energy was not measured",)
         else:
             values = energies * latency_s if aim.objective == "edp" else energies
-    ranking = list(np.argsort(values, kind="stable"))
     if left_s is not None:
         late = latency_s * (1 + costs.errors(dish.bands, link, terms)) > left_s
         if late.all():
             notes += (f"no plan is sure to take less than the {left_s:.3g} s that are left",)
-            ranking = list(np.argsort(latency_s, kind="stable"))
+            values = latency_s
         elif late.any():
-            ranking = [k for k in ranking if not late[k]]
-    chosen = best = int(ranking[0])
-    if previous is not None and previous != dish.plans[best]:
-        kept = next((k for k in ranking if dish.plans[k] == previous), None)
-        if kept is not None and values[best] >= values[kept] * (1 - aim.hysteresis):
-            chosen = int(kept)
+            values = np.where(late, np.inf, values)
+    chosen = best = int(np.argmin(values))  # of equal ones the first, which is preferred
+    kept = None if previous is None else dish.index.get(previous)
+    if kept is not None and values[best] >= values[kept] * (1 - aim.hysteresis):
+        chosen = kept
     if aim.exact:
         notes += ("exact plans only",)
-    return Decision(menu, dish, link, terms, energies, ranking, chosen, values, notes)
+    return Decision(menu, dish, link, terms, paces, values, chosen, notes)
+
+
+def _energies(costs: Costs, dish: Dish, terms: Floats, paces: Sequence[float]) -> Floats | None:
+    return costs.energies(terms.sum(axis=0), dish.panel.busy(paces))
 
 
 def choose(
@@ -277,14 +254,6 @@ def choose(
     names = [board.name for board in costs.boards]
     menu = Menu(costs if boards is None else costs.ranked(names[:boards]), aim or Aim(), plans)
     return decide(menu, batch=batch, tokens=tokens, link=link, previous=previous, left_s=left_s)
-
-
-def _fits(plan: Plan, shape: ModelShape, batch: int, tokens: int, boards: int) -> bool:
-    try:
-        check_fits(plan, shape, batch, tokens, boards)
-    except PlanError:
-        return False
-    return True
 
 
 def _preference(plan: Plan, work: Work) -> tuple[int, int, str]:
