@@ -26,7 +26,7 @@ class Mind(Protocol):
 
     def step(self, event: Event) -> Decision | None: ...
 
-    def probe_due(self, now_s: float) -> int | None: ...
+    def probe_due(self, now_s: float, *, idle: bool) -> int | None: ...
 
     @property
     def link(self) -> LinkState | None: ...
@@ -74,20 +74,20 @@ class Player:
         self._tell(started)
 
     def rest(self, gap_s: float) -> tuple[float, float]:
-        """Idle, with the probes that are due; seconds beyond the gap, and joules of the probes.
+        """Time in which nobody asks, with the probes that are due; seconds beyond the gap, and
+        joules of the probes.
 
-        A request that arrives during a probe waits for its end, as at the daemon.
+        After every answer a probe may be due, whether somebody waits or not; a request that arrives
+        during a probe waits for its end. Both are as at the daemon.
         """
-        end_s, energy_j = self.now_s + gap_s, 0.0
+        end_s = self.now_s + gap_s
+        energy_j = self._probe(idle=False) or 0.0
         while self.now_s < end_s:
-            size = self._mind.probe_due(self.now_s)
-            if size is None:
+            probe_j = self._probe(idle=True)
+            if probe_j is None:
                 self.now_s = min(end_s, self.now_s + LOOK_S)
-                continue
-            probe = self._field.probe(size)
-            self.now_s += probe.took_s
-            energy_j += probe.energy_j
-            self._tell(Probed(now_s=self.now_s, bytes=size, seconds=probe.seconds))
+            else:
+                energy_j += probe_j
         return self.now_s - end_s, energy_j
 
     def answer(self, request: Request) -> Turn:
@@ -127,6 +127,16 @@ class Player:
             link_bps=None if link is None else link.bandwidth_bps,
             predicted_s=None if predicted is None else predicted.latency_s,
         )
+
+    def _probe(self, *, idle: bool) -> float | None:
+        """The joules of a probe; None when none was due."""
+        size = self._mind.probe_due(self.now_s, idle=idle)
+        if size is None:
+            return None
+        probe = self._field.probe(size)
+        self.now_s += probe.took_s
+        self._tell(Probed(now_s=self.now_s, bytes=size, seconds=probe.seconds))
+        return probe.energy_j
 
     def _tell(self, event: Event) -> Decision | None:
         self.events.append(event)

@@ -25,7 +25,8 @@ ANSWER_S, PROBE_S = 0.5, 0.4
 class Stage:
     """Answers everything in the same time."""
 
-    def __init__(self) -> None:
+    def __init__(self, exchange_s: float = 0.02) -> None:
+        self.exchange_s = exchange_s
         self.ran: list[tuple[str, int, Plan]] = []
         self.probed: list[int] = []
 
@@ -35,14 +36,15 @@ class Stage:
 
     def probe(self, size: int) -> Exchange:
         self.probed.append(size)
-        return Exchange(seconds=(0.02,), took_s=PROBE_S, energy_j=0.25)
+        return Exchange(seconds=(self.exchange_s,), took_s=PROBE_S, energy_j=0.25)
 
     def tokens(self, model: str) -> int:
         return 197
 
 
-def mind(plans: list[Plan] | None = None) -> Adaptive:
-    return Adaptive({"net": costs_of(measured.profile(), "net")}, Aim(), plans or PLANS)
+def mind(plans: list[Plan] | None = None, bandwidth_bps: float = 100e6) -> Adaptive:
+    profile = measured.profile(bandwidth_bps=bandwidth_bps)
+    return Adaptive({"net": costs_of(profile, "net")}, Aim(), plans or PLANS)
 
 
 def ticking() -> float:
@@ -92,10 +94,32 @@ def test_a_request_waits_for_the_probe_it_meets() -> None:
     assert player.now_s == pytest.approx(PROBE_S)
 
 
-def test_no_pause_is_no_probe() -> None:
-    stage = Stage()
-    assert Player(mind(), stage, STARTED).rest(0.0) == (0.0, 0.0)
-    assert stage.probed == []
+def test_under_load_probes_are_run_too_and_requests_wait_for_them() -> None:
+    stage = Stage(exchange_s=0.022)  # as profiled: nothing to confirm
+    player = Player(mind(), stage, STARTED)
+    waited_s = energy_j = 0.0
+    for _ in range(40):
+        late_s, probes_j = player.rest(0.0)
+        assert late_s in (pytest.approx(0.0), pytest.approx(PROBE_S))
+        waited_s, energy_j = waited_s + late_s, energy_j + probes_j
+        player.answer(ask(1))
+    assert len(stage.probed) > 5
+    assert waited_s == pytest.approx(PROBE_S * len(stage.probed))
+    assert energy_j == pytest.approx(0.25 * len(stage.probed))
+
+
+@pytest.mark.parametrize(("gap_s", "probes"), [(0.0, 1), (0.1, 2)])
+def test_a_slow_link_is_probed_less_often_under_load_than_in_pauses(
+    gap_s: float, probes: int
+) -> None:
+    stage = Stage(exchange_s=0.132)
+    player = Player(mind(bandwidth_bps=1e6), stage, STARTED)
+    player.rest(0.0)  # nothing was ever seen of the link
+    for _ in range(4):
+        player.answer(ask(1))
+    assert 1.5 < player.now_s - PROBE_S < 0.132 / 0.05
+    player.rest(gap_s)
+    assert len(stage.probed) == probes
 
 
 def test_the_same_events_give_the_same_plans() -> None:
