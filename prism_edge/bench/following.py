@@ -39,7 +39,8 @@ def reactions(rounds: Sequence[Round], best: Mapping[Cell, Best]) -> list[Reacti
     """One for every situation but the first.
 
     A good decision counts as following only where sticking to the plan of the same batch size
-    before the change would have been bad: else it may be luck.
+    before the change would have been bad: else it may be luck. A batch size that did not come
+    before tells nothing.
     """
     before: dict[tuple[str, int], str] = {}
     found = []
@@ -60,7 +61,7 @@ def _reaction(
     good = [best[cell_of(one)].good(one.adaptive.plan, TOLERANCE) for one in rounds]
     olds = [before.get((one.model, one.batch)) for one in rounds]
     tells = [
-        old is None or not best[cell_of(one)].good(old, TOLERANCE)
+        old is not None and not best[cell_of(one)].good(old, TOLERANCE)
         for one, old in zip(rounds, olds, strict=True)
     ]
     counts = tells if any(tells) else [True] * len(rounds)

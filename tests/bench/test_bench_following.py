@@ -63,6 +63,16 @@ def test_a_good_plan_that_was_chosen_before_anyway_says_nothing() -> None:
     assert (one.requests, one.telling, one.followed) == (1, 2, True)
 
 
+def test_a_batch_size_that_did_not_come_before_tells_nothing() -> None:
+    rounds = [
+        *asked(0, FAST, "ss"),
+        *asked(1, SLOW, "l", batch=1),  # good, but of no plan that was held before
+        *asked(1, SLOW, "ssl"),
+    ]
+    (one,) = reactions(rounds, oracle(rounds))
+    assert (one.requests, one.telling, one.followed) == (2, 3, True)
+
+
 def test_where_nothing_had_to_change_a_good_answer_is_enough() -> None:
     rounds = [*asked(0, FAST, "ss"), *asked(1, FAST, "ss"), *asked(2, FAST, "ls")]
     same, worse = reactions(rounds, oracle(rounds))
