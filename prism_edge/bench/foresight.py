@@ -32,9 +32,10 @@ class Told:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foretold:
-    """One cell that was not profiled, all situations with this rate together."""
+    """One cell that was not profiled, all situations with this rate together; no rate for a plan
+    of one board, which uses no link."""
 
-    rate_bps: float
+    rate_bps: float | None
     model: str
     batch: int
     plan: str
@@ -47,30 +48,36 @@ class Foretold:
         return self.told.latency_s / median(self.seconds) - 1
 
     @property
+    def covered(self) -> float:
+        """The share of answers within the interval."""
+        return self.inside / len(self.seconds)
+
+    @property
     def inside(self) -> int:
         """Answers within the interval."""
         return sum(self.told.low_s <= took_s <= self.told.high_s for took_s in self.seconds)
 
 
-Foretell = Callable[[str, Plan, int, float], Told | None]  # model, plan, batch, rate_bps
+Rate = float | None  # rate_bps
+Foretell = Callable[[str, Plan, int, Rate], Told | None]  # model, plan, batch
 
 
 def foretold(
     rounds: Iterable[Round],
     trace: Trace,
     foretell: Foretell,
-    profiled: Callable[[str, Plan, int, float], bool],
+    profiled: Callable[[str, Plan, int, Rate], bool],
 ) -> list[Foretold]:
     """Every cell without slowed boards that was not profiled and can be predicted."""
-    seconds: dict[tuple[float, str, int, str], list[float]] = defaultdict(list)
+    seconds: dict[tuple[str, int, str, Rate], list[float]] = defaultdict(list)
     for one in rounds:
         situation = trace[one.situation]
         if situation.slowed == 0:
             for answer in answers(one):
-                key = situation.rate_bps, one.model, one.batch, answer.plan
-                seconds[key].append(answer.latency_s)
+                rate_bps = None if Plan.parse(answer.plan).p == 1 else situation.rate_bps
+                seconds[one.model, one.batch, answer.plan, rate_bps].append(answer.latency_s)
     found = []
-    for (rate_bps, model, batch, text), times in sorted(seconds.items()):
+    for (model, batch, text, rate_bps), times in sorted(seconds.items(), key=_order):
         plan = Plan.parse(text)
         told = foretell(model, plan, batch, rate_bps)
         if len(times) >= RUNS and told is not None and not profiled(model, plan, batch, rate_bps):
@@ -87,8 +94,17 @@ def foretold(
     return found
 
 
+def _order(item: tuple[tuple[str, int, str, Rate], object]) -> tuple[float, str, int, str]:
+    model, batch, plan, rate_bps = item[0]
+    return rate_bps or 0.0, model, batch, plan
+
+
 def summary(cells: Sequence[Foretold]) -> dict[str, object]:
-    """Errors over cells, coverage over single answers; by plan too. JSON values."""
+    """Errors and coverage, every cell counting once; by plan too. JSON values.
+
+    ``answer_coverage``: of single answers. Cells that come often count more in it, and those are
+    the easy ones: local's is one cell at all rates.
+    """
     by_plan: dict[str, list[Foretold]] = defaultdict(list)
     for cell in cells:
         by_plan[cell.plan].append(cell)
@@ -97,15 +113,14 @@ def summary(cells: Sequence[Foretold]) -> dict[str, object]:
 
 
 def _figures(cells: Sequence[Foretold]) -> Mapping[str, object]:
-    if not cells:
-        return {"cells": 0, "answers": 0, "median_error": None, "p90_error": None, "coverage": None}
     errors = [abs(cell.error) for cell in cells]
     count = sum(len(cell.seconds) for cell in cells)
     return {
         "cells": len(cells),
         "answers": count,
-        "median_error": float(np.median(errors)),
-        "p90_error": float(np.quantile(errors, 0.9)),
-        "median_signed": float(np.median([cell.error for cell in cells])),
-        "coverage": sum(cell.inside for cell in cells) / count,
+        "median_error": float(np.median(errors)) if cells else None,
+        "p90_error": float(np.quantile(errors, 0.9)) if cells else None,
+        "median_signed": float(np.median([cell.error for cell in cells])) if cells else None,
+        "coverage": float(np.mean([cell.covered for cell in cells])) if cells else None,
+        "answer_coverage": sum(cell.inside for cell in cells) / count if cells else None,
     }

@@ -11,7 +11,7 @@ import numpy as np
 
 from prism_edge.bench.contest import EVERY, SLOW, Round
 from prism_edge.bench.following import SETTLED, TOLERANCE, flapping, reactions
-from prism_edge.bench.foresight import Told, foretold, summary
+from prism_edge.bench.foresight import Rate, Told, foretold, summary
 from prism_edge.bench.policy import Found
 from prism_edge.bench.score import (
     Best,
@@ -122,16 +122,17 @@ def rules(found: Found) -> dict[str, object]:
 def prediction(found: Found) -> dict[str, Any]:
     """The cost model's errors on cells that were not profiled, and the ten worst of them."""
 
-    def told(model: str, plan: Plan, batch: int, rate_bps: float) -> Told | None:
+    def told(model: str, plan: Plan, batch: int, rate_bps: Rate) -> Told | None:
         costs = found.costs[model]
-        link = None if costs.links is None else costs.links.given(rate_bps)
+        links = None if rate_bps is None else costs.links
+        link = None if links is None or rate_bps is None else links.given(rate_bps)
         said = predict(costs, plan, batch, found.tokens[model], link)
         if not isinstance(said, Prediction):
             return None
         return Told(latency_s=said.latency_s, low_s=said.low_s, high_s=said.high_s)
 
-    def profiled(model: str, plan: Plan, batch: int, rate_bps: float) -> bool:
-        return batch in found.profiled[model] and (plan.p == 1 or rate_bps == found.profiled_bps)
+    def profiled(model: str, plan: Plan, batch: int, rate_bps: Rate) -> bool:
+        return batch in found.profiled[model] and rate_bps in (None, found.profiled_bps)
 
     cells = foretold(found.rounds, found.trace, told, profiled)
     worst = sorted(cells, key=lambda cell: -abs(cell.error))[:10]
