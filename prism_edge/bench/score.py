@@ -15,6 +15,9 @@ import numpy as np
 from prism_edge.bench.compare import LEVEL, RESAMPLES
 from prism_edge.bench.contest import Answer, Round
 
+RUN = 10  # consecutive requests that are drawn together
+RUNS = 10  # the least number of draws
+
 Cell = tuple[int, str, int]  # situation, model, batch
 
 
@@ -32,7 +35,8 @@ class Best:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ratio:
-    """A ratio of two sums over requests, with the interval of 95 % of its bootstrap resamples."""
+    """A ratio of two sums over requests, with the interval of 95 % of its resamples: see
+    ``ratio_of_sums``."""
 
     value: float
     low: float
@@ -122,11 +126,24 @@ def filled(rounds: Sequence[Round], plan: str, value: Callable[[Answer], float])
 
 
 def ratio_of_sums(mine: Sequence[float], theirs: Sequence[float], seed: int) -> Ratio:
-    """sum(mine) / sum(theirs); requests are drawn again in pairs for the interval."""
+    """sum(mine) / sum(theirs); requests are drawn again in pairs for the interval.
+
+    They are drawn in runs of consecutive ones, the last followed by the first: bad answers come
+    together, after a change, and drawn one by one they would seem to be more evidence than they
+    are.
+    """
     above, below = np.asarray(mine), np.asarray(theirs)
-    picks = np.random.default_rng(seed).integers(0, len(above), (RESAMPLES, len(above)))
+    count = len(above)
+    length = run_length(count)
+    starts = np.random.default_rng(seed).integers(0, count, (RESAMPLES, -(-count // length), 1))
+    picks = (starts + np.arange(length)).reshape(RESAMPLES, -1)[:, :count] % count
     ratios = np.sort(above[picks].sum(axis=1) / below[picks].sum(axis=1))
     cut = round(RESAMPLES * (1 - LEVEL) / 2)
     return Ratio(
         value=float(above.sum() / below.sum()), low=float(ratios[cut]), high=float(ratios[-1 - cut])
     )
+
+
+def run_length(requests: int) -> int:
+    """How many consecutive requests are drawn together; fewer of a short trace."""
+    return max(1, min(RUN, requests // RUNS))

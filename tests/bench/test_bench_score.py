@@ -17,6 +17,7 @@ from prism_edge.bench.score import (
     oracle,
     ratio_of_sums,
     regret,
+    run_length,
 )
 
 FAST, SLOW = {"local": 2.0, SPLIT: 1.0}, {"local": 2.0, SPLIT: 5.0}
@@ -82,8 +83,22 @@ def test_ratios_are_of_sums() -> None:
 def test_an_interval_is_narrow_only_where_requests_agree() -> None:
     same = ratio_of_sums([1.0] * 50, [2.0] * 50, 0)
     assert (same.low, same.value, same.high) == (0.5, 0.5, 0.5)
-    mixed = ratio_of_sums([1.0, 3.0] * 25, [2.0] * 50, 0)
-    assert mixed.low < 0.95 < 1.05 < mixed.high
+    taken_s = random.Random(0).choices([1.0, 3.0], k=50)
+    mixed = ratio_of_sums(taken_s, [2.0] * 50, 0)
+    assert mixed.low < mixed.value - 0.05 < mixed.value + 0.05 < mixed.high
+
+
+@given(st.integers(0, 20))
+def test_bad_answers_that_come_together_widen_the_interval(seed: int) -> None:
+    together = ([3.0] * 10 + [1.0] * 50) * 4  # after every change
+    apart = random.Random(seed).sample(together, k=len(together))
+    wide, narrow = (ratio_of_sums(taken_s, [2.0] * 240, seed) for taken_s in (together, apart))
+    assert wide.value == pytest.approx(narrow.value)
+    assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
+
+
+def test_a_short_trace_is_drawn_in_shorter_runs() -> None:
+    assert [run_length(requests) for requests in (1, 12, 50, 240, 1000)] == [1, 1, 5, 10, 10]
 
 
 def test_what_was_left_out_is_scaled_by_batch_within_its_situation() -> None:
