@@ -95,12 +95,13 @@ class Record:
         return self._before.log.weight_s if self._before.log is not None else 0.0
 
     @property
-    def measured(self) -> bool:
-        """True when this run has finished something."""
-        return bool(self._keys)
+    def untouched(self) -> bool:
+        """True when whole tables are there and this run has added nothing to them."""
+        return self._then is not None and self._before.log is None and self._log is None
 
     def take(self, measured: Measured) -> None:
-        """What is finished is on disk."""
+        """What is finished is on disk; a key names one thing, once."""
+        assert measured.key not in self.done, measured.key
         self._kept += [text for text in [self._clock.jump()] if text]
         if measured.key:
             self._writer().cell(
@@ -126,8 +127,16 @@ class Record:
         self._of_run += texts
 
     def profile(self) -> Profile:
-        """All that is on disk."""
+        """All that is on disk; of whole tables that nothing was added to, what they hold."""
+        if self._log is None and self._then is not None:
+            return self._then
         return self._on_disk().profile
+
+    def unchanged(self) -> Profile:
+        """The tables as they stay on disk, with what is true of this run said as well."""
+        whole = self.profile()
+        said = dict.fromkeys((*whole.warnings, *self._kept, *self._of_run))
+        return replace(whole, warnings=tuple(said))
 
     def close(self, conditions: Mapping[str, str], stopped: str | None) -> Profile:
         """The profile; it is in the tables unless the run stopped and whole ones are there. The log

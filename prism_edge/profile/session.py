@@ -102,9 +102,9 @@ def profile_cluster(
             stopped = _sweep(engines, sensors, opening.sweep, record, progress, limits)
         if stopped is None and doubts is not None:
             _refine(engines, sensors, opening.sweep, record, progress, limits, doubts)
-        if before.tables is not None and before.log is None and resume and not record.measured:
-            return Outcome(profile=before.tables, stopped=None)  # nothing was refined
         record.warn(sensors.warnings())
+        if record.untouched:
+            return Outcome(profile=record.unchanged(), stopped=None)  # nothing was refined
         conditions = {"load_average_end": load_average(), **sensors.conditions()}
         profile = record.close(conditions, stopped)
     return Outcome(profile=profile, stopped=stopped)
@@ -157,7 +157,8 @@ def _refine(
     limits: Limits,
     doubts: Doubts,
 ) -> None:
-    """The time left is spent; what ends it early is a warning, as nothing is missing."""
+    """The time left is spent; what ends it early is a warning, as nothing is missing. Raises what
+    ended it before anything was refined of whole tables."""
     before_s, all_s = time.monotonic() - limits.started_s, limits.deadline_s - limits.started_s
     progress.advance("refining", before_s, all_s, before_s)
     try:
@@ -168,6 +169,8 @@ def _refine(
             passed_s = time.monotonic() - limits.started_s
             progress.advance(f"refining: {measured.text}", passed_s, all_s, before_s)
     except (KeyboardInterrupt, PrismError) as error:
+        if record.untouched:
+            raise
         record.warn([f"refining ended early: {why_of(error)}"])
 
 

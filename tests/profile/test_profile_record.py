@@ -149,3 +149,33 @@ def test_a_run_does_not_begin_on_a_log_and_does_not_continue_another(tmp_path: P
     log = read_log(tmp_path)
     assert log is not None
     assert log.keys == {"cell 0"}
+
+
+def test_a_key_is_taken_once_also_by_a_run_that_resumes(tmp_path: Path) -> None:
+    first = begin(tmp_path)
+    take(first, 0)
+    with pytest.raises(AssertionError, match="cell 0"):
+        take(first, 0)
+    first.close({}, "interrupted")
+    second = begin(tmp_path, resume=True)
+    with pytest.raises(AssertionError, match="cell 0"):
+        take(second, 0)
+    take(second, 1)
+    assert rows(second.close({}, None)) == (*cell(0), *cell(1))
+
+
+def test_whole_tables_to_which_nothing_is_added_have_no_log(tmp_path: Path) -> None:
+    tables.write(tmp_path, profile())
+    record = begin(tmp_path, resume=True)
+    record.take(Measured(text="x", warning="of this run"))
+    assert record.profile() == profile()
+    assert record.untouched
+    said = record.unchanged()
+    assert replace(said, warnings=profile().warnings) == profile()
+    assert said.warnings[-1] == "of this run"
+    assert set(profile().warnings) < set(said.warnings)
+    assert not (tmp_path / LOG).exists()
+    assert tables.read(tmp_path) == profile()
+    record.take(Measured(text="x", key="more"))
+    assert not record.untouched
+    assert (tmp_path / LOG).exists()

@@ -13,7 +13,7 @@ import pytest
 
 from prism_edge import tables
 from prism_edge.cluster.lab import Lab
-from prism_edge.errors import SettingsError, TableError
+from prism_edge.errors import ClusterError, SettingsError, TableError
 from prism_edge.profile.session import profile_cluster
 from prism_edge.profile.sweep import Wish
 from prism_edge.settings import (
@@ -277,6 +277,18 @@ def test_a_whole_profile_is_refined_while_there_is_doubt(small: Settings, tmp_pa
         *(small, SMALL, tmp_path), progress=Heard(), max_seconds=3600, resume=True, doubts=none
     )
     assert again.profile == refined
+    assert not (tmp_path / LOG).exists()
+
+    def dies(measured: Profile) -> list[Cell]:
+        kill_engine("127.77.9.1")
+        return [Cell()]
+
+    with pytest.raises(ClusterError, match="board edge-1: the engine "):
+        profile_cluster(
+            *(small, SMALL, tmp_path), progress=Heard(), max_seconds=3600, resume=True, doubts=dies
+        )
+    assert not (tmp_path / LOG).exists()
+    assert tables.read(tmp_path) == refined
 
 
 @pytest.mark.lab
