@@ -15,6 +15,7 @@ from prism_edge.layout import Layout, ModelShape, batch_shares, token_layout
 from prism_edge.plan import LOCAL, Plan
 
 KIB = 1024
+MOST_RANKS = 8  # of a plan; a larger cluster has more boards to choose them from
 MACS_PER_S = 50e9  # one core of a desktop; only the first guess of the time left rests on it
 
 
@@ -38,6 +39,8 @@ class Wish:
                 raise SettingsError(f"--{name} {values}: allowed are {low} and more")
         if not self.batches:
             raise SettingsError("--batches: at least one is needed")
+        # what is said twice is one plan, measured once
+        object.__setattr__(self, "ls", tuple(dict.fromkeys(self.ls)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +104,10 @@ class Sweep:
 
 
 def candidates(boards: int, ls: Sequence[int]) -> list[Plan]:
-    """Every plan, wire dtypes apart: local, then split, prism and voltage over 2 to all boards."""
+    """Every plan, wire dtypes apart: local, then split, prism and voltage over 2 to all boards,
+    8 at most."""
     plans = [LOCAL]
-    for p in range(2, boards + 1):
+    for p in range(2, min(boards, MOST_RANKS) + 1):
         plans.append(Plan(method="split", p=p))
         plans += [Plan(method="prism", p=p, l=l, dtype="fp16") for l in ls]  # noqa: E741
         plans.append(Plan(method="voltage", p=p, dtype="fp32"))
@@ -141,7 +145,7 @@ def plan_sweep(models: Mapping[str, ModelShape], boards: int, wish: Wish) -> Swe
                         continue
                     for board, cell in _played(model, layout, batch, boards, wish.quick):
                         cells[board].setdefault(cell.key, cell)
-                    if batch in told and plan.p in (1, boards):
+                    if batch in told and plan.p in (1, min(boards, MOST_RANKS)):
                         weight_s = _weight_s(layout, 0, _share(plan, 0, batch))
                         requests += [
                             Request(

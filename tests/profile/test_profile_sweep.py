@@ -80,6 +80,21 @@ def test_a_worker_may_become_any_rank_but_the_leader_stays() -> None:
     assert ranks == [{0}, {1, 2}, {1, 2}]
 
 
+def test_segments_that_are_said_twice_are_measured_once() -> None:
+    assert Wish(ls=(10, 20, 10)) == Wish(ls=(10, 20))
+    sweep = plan_sweep({"vit": VIT}, 2, Wish(ls=(10, 10)))
+    assert sweep == plan_sweep({"vit": VIT}, 2, Wish(ls=(10,)))
+    assert len(set(sweep.requests)) == len(sweep.requests)
+
+
+def test_more_boards_than_a_plan_takes_are_measured_for_plans_of_eight() -> None:
+    sweep = plan_sweep({"vit": VIT}, 9, Wish(batches=(8,), ls=(10,), quick=True))
+    assert len(sweep.cells) == 9
+    assert {plan.p for plan in candidates(9, (10,))} == set(range(1, 9))
+    assert {request.plan.p for request in sweep.requests} == {1, 8}
+    assert max(cell.plan.p for cell in sweep.cells[8]) == 8
+
+
 def test_split_and_local_are_measured_as_local() -> None:
     sweep = plan_sweep({"vit": VIT}, 2, QUICK)
     plans = {str(cell.plan) for cells in sweep.cells for cell in cells}
