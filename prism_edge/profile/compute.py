@@ -23,6 +23,7 @@ from prism_edge.profile.sweep import Cell, Sweep
 from prism_edge.profile.visits import BoardVisits, affordable_repeats, words
 
 EXTRA_ROUNDS = 2  # of the cells that are not steady
+PATIENCE_S = 600.0  # without an answer of any board, they are frozen
 
 
 def measure_compute(
@@ -35,6 +36,7 @@ def measure_compute(
     done: Collection[str] = (),
     sensors: Sensors = NONE,
     later_s: float = 0.0,
+    patience_s: float = PATIENCE_S,
 ) -> Iterator[Measured]:
     """Every cell on every board that may play it; all boards at once, each in its own order.
     What is ``done`` is left out.
@@ -42,7 +44,8 @@ def measure_compute(
     Boards that are too slow for ``aim_s`` repeat less. ``later_s``: a first guess of what the sweep
     still has to do until then; a machine that is slower than guessed here will be so there. After
     ``deadline_s`` cells are left out. A warning says what is missing, and which cells are not
-    steady. Raises ``ClusterError`` when a board is lost.
+    steady. A cell that a board cannot compute is left out. Raises ``ClusterError`` when a board is
+    lost, or none answers for ``patience_s``.
     """
     boards = [
         BoardVisits(rank, host.name, engines.fact(rank, "dtype"))
@@ -55,9 +58,9 @@ def measure_compute(
         for board in boards:
             cells = board.unsteady() if extra else sweep.cells[board.rank]
             board.begin(cells, turn, sweep.seed, done)
-        this = _Round(engines, sensors, boards, turn, extra, sweep.warm_s, aimed_s, until_s, now)
+        this = _Round(engines, sensors, boards, turn, sweep, aimed_s, until_s, now)
         guess_s = (1 if turn else 2) * max(board.left_weight_s for board in boards)
-        yield from this.measure()
+        yield from this.measure(patience_s)
         if guess_s:
             pace = max(1.0, (now() - start_s) / guess_s)
         if this.cut:
@@ -81,6 +84,11 @@ class _Visit:
     def over(self, _: Future[Message]) -> None:
         self.stop_s = time.monotonic()
 
+    @property
+    def ended_s(self) -> float:
+        """``stop_s``; now while it is not noted yet: who waits may hear the answer first."""
+        return self.stop_s or time.monotonic()
+
 
 class _Round:
     """One visit of every board's waiting cells. ``cut``: cells left out at the deadline."""
@@ -91,26 +99,33 @@ class _Round:
         sensors: Sensors,
         boards: list[BoardVisits],
         turn: int,
-        extra: bool,
-        warm_s: float,
+        sweep: Sweep,
         aim_s: float,
         until_s: float,
         now: Callable[[], float],
     ) -> None:
         self.cut = 0
         self._engines, self._sensors, self._boards = engines, sensors, boards
-        self._turn, self._warm_s, self._now = turn, warm_s, now
+        self._turn, self._sweep, self._now = turn, sweep, now
         self._start_s, self._aim_s, self._until_s = now(), aim_s, until_s
         slowest = max(boards, key=lambda board: board.left_weight_s)
-        self._weighed = None if extra else slowest  # whose cells are progress
+        self._weighed = slowest if turn < sweep.rounds else None  # whose cells are progress
         self._running: dict[Future[Message], _Visit] = {}
 
-    def measure(self) -> Iterator[Measured]:
+    def measure(self, patience_s: float) -> Iterator[Measured]:
         """Every waiting cell once, unless the time is up or a board changes."""
         for board in self._boards:
             yield from self._next(board)
         while self._running:
-            for future in wait(self._running, return_when=FIRST_COMPLETED).done:
+            answered = wait(self._running, patience_s, return_when=FIRST_COMPLETED).done
+            if not answered:
+                mute = "; ".join(
+                    f"board {visit.board.name}: no answer to {words(visit.cell)} "
+                    f"after {patience_s:g} s"
+                    for visit in self._running.values()
+                )
+                raise ClusterError(mute)
+            for future in answered:
                 visit = self._running.pop(future)
                 board = visit.board
                 try:
@@ -151,7 +166,7 @@ class _Round:
             batch=cell.batch,
             tokens=cell.tokens,
             repeats=repeats,
-            warm_s=self._warm_s if cell not in board.first else 0.0,
+            warm_s=self._sweep.warm_s if cell not in board.first else 0.0,
             at_least_s=self._sensors.least_s(board.rank),
         )
         future.add_done_callback(visit.over)
@@ -164,7 +179,8 @@ class _Round:
         median = statistics.median(seconds)
         board.medians.setdefault(cell, []).append(median)
         weight_s = cell.weight_s if board is self._weighed else 0.0
-        mean_w = self._sensors.mean_w(board.rank, visit.stop_s - sum(seconds), visit.stop_s)
+        stop_s = visit.ended_s
+        mean_w = self._sensors.mean_w(board.rank, stop_s - sum(seconds), stop_s)
         return Measured(
             text=f"compute {board.name} {words(cell)}: {median * 1e3:.1f} ms",
             key=board.key(cell, self._turn),

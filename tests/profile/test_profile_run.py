@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+from typing import Any, ClassVar
 
 import pytest
 from rehearsal import GPT2, Rehearsal
 
 from prism_edge.engine.client import EngineGoneError
+from prism_edge.engine.messages import Message
 from prism_edge.errors import ClusterError
 from prism_edge.plan import LOCAL, Plan
 from prism_edge.profile.compute import measure_compute
@@ -309,6 +312,60 @@ def test_a_board_that_is_lost_is_named() -> None:
                 stage.engines, sweep, aim_s=FOREVER, deadline_s=FOREVER, now=stage.clock
             )
         )
+
+
+class Unheard(Future[Message]):
+    """An answer that is there before anybody is called back."""
+
+    def add_done_callback(self, fn: Callable[[Future[Message]], object]) -> None:
+        pass
+
+
+def test_a_window_of_energy_never_begins_before_the_clock_does() -> None:
+    class Early(Rehearsal):
+        def submit(self, *asked: Any, **fields: Any) -> Future[Message]:
+            future = Unheard()
+            future.set_result(super().submit(*asked, **fields).result())
+            return future
+
+    class Windows(Sensors):
+        asked: ClassVar[list[float]] = []
+
+        def mean_w(self, rank: int, start_s: float, stop_s: float) -> float | None:
+            self.asked.append(stop_s)
+            return None
+
+    stage, began_s = Early(1), time.monotonic()
+    sweep = sweep_for(stage, Wish(quick=True, batches=(1,)))
+    found = list(
+        measure_compute(
+            *(stage.engines, sweep),
+            aim_s=FOREVER,
+            deadline_s=FOREVER,
+            now=stage.clock,
+            sensors=Windows(),
+        )
+    )
+    assert rows(found, ComputeRow)
+    assert min(Windows.asked) >= began_s
+
+
+def test_boards_that_freeze_are_named() -> None:
+    class Frozen(Rehearsal):
+        def submit(self, *asked: Any, **fields: Any) -> Future[Message]:
+            return Future() if asked[0] == 1 else super().submit(*asked, **fields)
+
+    stage = Frozen(2)
+    sweep = sweep_for(stage, Wish(quick=True, ls=(10,)))
+    found = measure_compute(
+        *(stage.engines, sweep),
+        aim_s=FOREVER,
+        deadline_s=FOREVER,
+        now=stage.clock,
+        patience_s=0.01,
+    )
+    with pytest.raises(ClusterError, match=r"^board edge-2: no answer to m batch .* after 0.01 s$"):
+        list(found)
 
 
 def test_an_answer_by_another_plan_is_no_measurement() -> None:
