@@ -23,7 +23,6 @@ def draw(found: Situation, out: Path, *, as_json: bool) -> None:
         found.aim,
         tokens=found.tokens,
         measured=found.batches,
-        real=found.real,
         given_bps=found.given_bps,
     )
     head = Heading(

@@ -11,7 +11,7 @@ from prism_edge.cli.sizes import SIZES
 from prism_edge.cli.what_if import parse_what_if
 from prism_edge.cluster.shaping import parse_rate
 from prism_edge.errors import PlanError, SettingsError, TableError
-from prism_edge.schedule.cost import Costs, Prediction, costs_of
+from prism_edge.schedule.cost import Costs, costs_of
 from prism_edge.schedule.events import Aim
 from prism_edge.schedule.link import LinkState
 
@@ -33,15 +33,14 @@ class Wish:
 class Situation:
     """All that a decision needs. ``costs``: of the boards in service; ``boards``: them in words.
 
-    ``real``: how many boards were measured, ``batches``: which batches, of this model or of the one
-    it is scaled from. ``given_bps``: the nominal rate of ``link``, if it was named. ``supposed``:
-    what does not exist, in words.
+    ``batches``: those that were measured, of this model or of the one it is scaled from.
+    ``given_bps``: the nominal rate of ``link``, if it was named. ``supposed``: what does not exist,
+    in words.
     """
 
     measured: tables.Profile
     costs: Costs
     boards: str
-    real: int
     batches: frozenset[int]
     batch: int
     tokens: int
@@ -49,10 +48,6 @@ class Situation:
     given_bps: float | None
     aim: Aim
     supposed: tuple[str, ...]
-
-    def extrapolated(self, found: Prediction) -> bool:
-        """True when it rests on computing, or on boards, that were never measured."""
-        return found.extrapolated or found.plan.p > self.real
 
 
 def situation(profile: Path, wish: Wish, what_if: str, aim: Aim) -> Situation:
@@ -92,7 +87,6 @@ def situation(profile: Path, wish: Wish, what_if: str, aim: Aim) -> Situation:
         measured=measured,
         costs=costs,
         boards=_boards_text(costs, real),
-        real=real,
         batches=batches,
         batch=batch,
         tokens=_tokens(costs, imagined.tokens or wish.tokens),

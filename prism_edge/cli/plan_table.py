@@ -62,7 +62,7 @@ def _candidate(found: Situation, item: Prediction | Unpredictable) -> dict[str, 
     return {
         "plan": str(item.plan),
         "exact": item.plan.exact,
-        "extrapolated": found.extrapolated(item),
+        "extrapolated": item.extrapolated,
         "latency_s": item.latency_s,
         "low_s": item.low_s,
         "high_s": item.high_s,
@@ -81,7 +81,7 @@ def _print(found: Situation, decision: Decision) -> None:
         console = Console(highlight=False, width=WIDTH)
     console.print("\n".join(_heading(found)), markup=False, soft_wrap=True)
     known = [item for item in decision.considered if isinstance(item, Prediction)]
-    guessed = [item for item in known if found.extrapolated(item)]
+    guessed = [item for item in known if item.extrapolated]
     write = _s if any(item.latency_s >= IN_SECONDS for item in known) else _ms
     terms = {  # what costs a request more than its parts is not in every profile
         term: name

@@ -88,11 +88,10 @@ def grid(
     *,
     tokens: int,
     measured: Collection[int],
-    real: int,
     given_bps: float | None = None,
 ) -> Grid:
-    """The map of ``costs``. ``measured``: batches that were; ``real``: boards that were. A model
-    that was not measured has the columns of the one it is scaled from. ``given_bps``: a nominal
+    """The map of ``costs``. ``measured``: batches that were. A model that
+    was not measured has the columns of the one it is scaled from. ``given_bps``: a nominal
     rate that must be on it.
 
     Beyond what was measured, where a daemon would answer locally, times are guessed and the spot
@@ -116,7 +115,7 @@ def grid(
             guessed = decision.predicted is None
             if guessed:
                 decision = decide(guess, batch=batch, tokens=tokens, link=link)
-            row.append(_spot(decision, batch, rate_bps, real, guessed))
+            row.append(_spot(decision, batch, rate_bps, guessed))
         rows.append(tuple(row))
     if not any(spot.plan for row in rows for spot in row):
         raise TableError("nothing can be predicted from this profile: no computing was measured")
@@ -148,7 +147,7 @@ def columns(measured: Collection[int]) -> tuple[int, ...]:
     return tuple(sorted(steps | set(measured)))
 
 
-def _spot(decision: Decision, batch: int, rate_bps: float, real: int, guessed: bool) -> Spot:
+def _spot(decision: Decision, batch: int, rate_bps: float, guessed: bool) -> Spot:
     best, other = decision.predicted, decision.runner_up
     both = [found for found in (best, other) if found is not None]
     return Spot(
@@ -162,5 +161,5 @@ def _spot(decision: Decision, batch: int, rate_bps: float, real: int, guessed: b
         runner_up_s=None if other is None else other.latency_s,
         margin=decision.margin,
         certain=best is not None and (other is None or best.high_s < other.low_s),
-        extrapolated=guessed or any(found.extrapolated or found.plan.p > real for found in both),
+        extrapolated=guessed or any(found.extrapolated for found in both),
     )

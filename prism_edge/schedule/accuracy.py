@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from prism_edge.plan import LOCAL, Plan
 from prism_edge.tables import AccuracyRow
@@ -30,7 +30,7 @@ def worst_drops(rows: Iterable[AccuracyRow], model: str) -> dict[str, float]:
     return drops
 
 
-def too_inaccurate(plan: Plan, drops: dict[str, float], limit: float | None) -> str | None:
+def too_inaccurate(plan: Plan, drops: Mapping[str, float], limit: float | None) -> str | None:
     """Why ``plan`` may not be used under a limit on the drop; None when it may."""
     if limit is None or plan.exact:
         return None

@@ -17,7 +17,7 @@ from prism_edge.schedule.events import Aim, Answered, Asked, Event, Probed, Star
 from prism_edge.schedule.link import LinkState
 from prism_edge.schedule.observe import DISAGREE, Belief, LinkObserver
 from prism_edge.schedule.panel import Floats
-from prism_edge.schedule.policy import KEPT, Decision, Menu, decide, without_tables
+from prism_edge.schedule.policy import KEPT, Decision, Fixed, Menu, decide
 from prism_edge.schedule.work import Work
 
 PACE_BAND = 1.25
@@ -32,7 +32,7 @@ GRID_BPS = np.geomspace(1e5, 1e11, 145)  # bandwidths a request may show, 10 % a
 LIKELY = 1.05  # a factor by which a request's time is rarely off
 
 PaceKey = tuple[str, str]  # model, board
-Size = tuple[str, int, int]  # model, batch, tokens
+Size = tuple[str, tuple[str, ...], int, int]  # model, boards, batch, tokens
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -104,7 +104,7 @@ class Adaptive:
     def _forget(self) -> None:
         self._paces: dict[PaceKey, Belief] = {}
         self._biases: dict[Size, dict[Plan, Belief]] = {}
-        self._previous: dict[tuple[str, tuple[str, ...], int, int], Plan] = {}
+        self._previous: dict[Size, Plan] = {}
         self._observer = None
         for costs in self._costs.values():
             if costs.link is not None and self._observer is None:
@@ -113,7 +113,7 @@ class Adaptive:
 
     def _decide(self, event: Asked) -> Decision:
         if event.model not in self._costs:
-            return without_tables(f"model {event.model!r} was not profiled")
+            return Fixed(f"model {event.model!r} was not profiled")
         key = event.model, event.boards, event.batch, event.tokens
         decision = decide(
             self.menu(event.model, event.boards),
@@ -123,17 +123,17 @@ class Adaptive:
             previous=self._previous.get(key),
             left_s=event.left_s,
             paces=self.paces(event.model, event.boards, event.now_s),
-            biases=self._bias(event.model, event.batch, event.tokens, event.now_s),
+            biases=self._bias(key, event.now_s),
         )
         self._previous[key] = decision.plan
         if len(self._previous) > KEPT:
             self._previous.pop(next(iter(self._previous)))
         return decision
 
-    def _bias(self, model: str, batch: int, tokens: int, now_s: float) -> dict[Plan, float]:
+    def _bias(self, size: Size, now_s: float) -> dict[Plan, float]:
         return {
             plan: _beyond(belief.factor(now_s, BIAS_SAMPLES), BIAS_NOISE)
-            for plan, belief in self._biases.get((model, batch, tokens), {}).items()
+            for plan, belief in self._biases.get(size, {}).items()
         }
 
     def _learn(self, event: Answered) -> None:
@@ -150,7 +150,8 @@ class Adaptive:
             )
         paces = self.paces(event.model, event.boards, event.now_s)
         ratio = _within(event.engine_s / lens.expected_s(self.link, paces), BIASES)
-        biases = _kept(self._biases, (event.model, event.batch, event.tokens), dict)
+        size = event.model, event.boards, event.batch, event.tokens
+        biases = _kept(self._biases, size, dict)
         before = biases.get(lens.plan, Belief(band=BIAS_BAND))
         biases[lens.plan] = before.see(ratio, event.now_s)
 

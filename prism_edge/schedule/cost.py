@@ -134,6 +134,7 @@ class Costs:
             causal=self.shape.causal,
             overheads=self.overheads,
             burst_bytes=0.0 if self.links is None else self.links.exchange.burst_bytes,
+            oneway_burst_bytes=0.0 if self.links is None else self.links.oneway.burst_bytes,
         )
 
     def prediction(

@@ -76,11 +76,11 @@ def _lay_blame(
     ranking = sorted(known, key=lambda item: item.latency_s)
     for rival in ranking[1 : 1 + RIVALS]:
         best = ranking[0]
-        cells = {
-            cell: errors[cell] * seconds
-            for item in (best, rival)
-            for cell, seconds in _cells(costs, item, batch, tokens, errors)
-        }
+        seconds_by: dict[Cell, float] = defaultdict(float)  # what both compute cannot part them
+        for sign, item in ((1.0, rival), (-1.0, best)):
+            for cell, seconds in _cells(costs, item, batch, tokens, errors):
+                seconds_by[cell] += sign * seconds
+        cells = {cell: errors[cell] * seconds for cell, seconds in seconds_by.items()}
         error_s = math.sqrt(sum(value**2 for value in cells.values()))
         if error_s == 0:
             continue
@@ -95,7 +95,7 @@ def _cells(
 ) -> list[tuple[Cell, float]]:
     """The measured cells that decide what ``item`` computes, with their seconds."""
     found: list[tuple[Cell, float]] = []
-    for part, count in item.plan.parts(batch):
+    for (part, count), work in zip(item.plan.parts(batch), item.work.parts, strict=True):
         layout = token_layout(part, costs.shape, tokens)
         shares = batch_shares(part, count) if part.method == "split" else (count,) * part.p
         for rank, share in enumerate(shares):
@@ -103,7 +103,7 @@ def _cells(
             heard = layout.known(rank) if part.exchanges else tokens
             cell = costs.model, share, own, heard
             if cell in errors:
-                found.append((cell, item.work.computes[rank].mid_s))
+                found.append((cell, work.computes[rank].mid_s))
     return found
 
 

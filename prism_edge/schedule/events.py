@@ -84,7 +84,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probed:
-    """Mutual exchanges of ``bytes`` each way, nothing else going on, took ``seconds``."""
+    """Mutual exchanges of ``bytes`` each way, nothing else going on; ``seconds``: 0 for failed."""
 
     now_s: float
     bytes: int

@@ -18,7 +18,7 @@ def explain(
     local = considered[0]
     assert isinstance(local, Prediction)
     text = f"{chosen.plan} predicted {seconds(chosen.latency_s)}"
-    if chosen is not local:
+    if chosen.plan != local.plan:
         less = 1 - chosen.latency_s / local.latency_s
         change = f"{less:.0%} less" if less >= 0 else f"{-less:.0%} more"
         text += f" against local {seconds(local.latency_s)} ({change.replace('%', ' %')})"

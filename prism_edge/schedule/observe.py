@@ -14,6 +14,7 @@ from prism_edge.schedule.link import LinkState
 KEEP = 5  # observations the estimate is the median of
 FADE_S = 30.0  # a belief that is not renewed is believed for about as long
 FADE_MOST_S = 16 * FADE_S
+NOTABLE = 0.05  # a multiplier nearer to 1 has nothing that could fade
 RETRIED = 0.2  # of its time to fade, after which an observation is a re-try and no routine
 
 
@@ -38,7 +39,8 @@ class Belief:
         if not self.samples:
             return replace(self, samples=(sample,), seen_s=now_s)
         estimate = median(self.samples)
-        retried = now_s - self.seen_s > RETRIED * self.fade_s
+        faded_s = RETRIED * self.fade_s
+        retried = abs(estimate - 1) > NOTABLE and math.inf > now_s - self.seen_s > faded_s
         if estimate / self.band <= sample <= estimate * self.band:
             fade_s = min(2 * self.fade_s, FADE_MOST_S) if retried else self.fade_s
             samples = (*self.samples, sample)[-KEEP:]
@@ -71,11 +73,13 @@ PROBE_BYTES = (16 * 1024, 512 * 1024)  # less is mostly burst: a small bucket of
 class LinkObserver:
     """The link as last seen. Starts as ``base`` (the table's).
 
-    ``ways``: 2 when both directions of an exchange share the medium (half duplex).
+    ``ways``: 2 when both directions of an exchange share the medium (half duplex). ``probed_s``:
+    when a probe came back last, whatever it told.
     """
 
     base: LinkState
     ways: int = 1
+    probed_s: float = -math.inf
     belief: Belief = Belief(band=DISAGREE)
 
     @property
@@ -101,13 +105,15 @@ class LinkObserver:
 
     def probed(self, payload_bytes: int, seconds: float, now_s: float) -> LinkObserver:
         """The observer after a mutual exchange of ``payload_bytes`` each way, nothing else going
-        on. One so small that its message outweighs its bytes only gives a lower bound."""
+        on. One so small that its message outweighs its bytes only gives a lower bound; one that
+        failed took 0 s and tells nothing."""
+        after = replace(self, probed_s=now_s)
         if not seconds > 0:
-            return self
+            return after
         moving = 8 * max(1.0, self.ways * payload_bytes - self.base.burst_bytes)
         moving_s = seconds - self.base.alpha_s
         exact = moving_s >= INFORMATIVE * seconds
-        return self.observe(moving / (moving_s if exact else seconds), exact=exact, now_s=now_s)
+        return after.observe(moving / (moving_s if exact else seconds), exact=exact, now_s=now_s)
 
     def probe_due(self, now_s: float, *, idle: bool) -> int | None:
         """Bytes to exchange now to learn the link, or None: seen lately enough.
@@ -121,4 +127,4 @@ class LinkObserver:
             wait_s = max(wait_s, self.link.exchange_s(self.ways * wanted) / PROBE_SHARE)
         if self.belief.doubt is not None:
             wait_s = CONFIRM_AFTER_S
-        return None if now_s - self.belief.seen_s < wait_s else wanted
+        return None if now_s - max(self.belief.seen_s, self.probed_s) < wait_s else wanted

@@ -30,7 +30,8 @@ class Overheads:
 
 
 class Panel:
-    """Works side by side. ``burst_bytes``: of every message, as the link table has it."""
+    """Works side by side. ``burst_bytes``: of an exchange, and of a message that travels alone, as
+    the link table has it."""
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class Panel:
         causal: bool,
         overheads: Overheads,
         burst_bytes: float,
+        oneway_burst_bytes: float,
     ) -> None:
         parts = [part for work in works for part in work.parts]
         ranks = max((len(part.computes) for part in parts), default=1)
@@ -61,8 +63,8 @@ class Panel:
                 self._compute[rank, k] = spread.mid_s
             self._free[: len(part.free), k] = part.free
             for rank, (told, back) in enumerate(zip(part.inputs, part.outputs, strict=True)):
-                self._inputs[:, rank, k] = told > 0, max(0.0, told - burst_bytes)
-                self._outputs[:, rank, k] = back > 0, max(0.0, back - burst_bytes)
+                self._inputs[:, rank, k] = told > 0, max(0.0, told - oneway_burst_bytes)
+                self._outputs[:, rank, k] = back > 0, max(0.0, back - oneway_burst_bytes)
             for w, wave in enumerate(part.waves):
                 moving = max(0.0, wave.competing_bytes - burst_bytes)
                 self._waves[:, w, k] = wave.count, wave.latency, moving, wave.staged_s

@@ -12,7 +12,7 @@ from prism_edge.plan import LOCAL, Plan
 from prism_edge.schedule.accuracy import too_inaccurate
 from prism_edge.schedule.candidates import USUAL_SEGMENTS, candidates
 from prism_edge.schedule.cost import Costs, Prediction, Unpredictable
-from prism_edge.schedule.events import Aim
+from prism_edge.schedule.events import Aim, Objective
 from prism_edge.schedule.explain import explain
 from prism_edge.schedule.link import LinkState
 from prism_edge.schedule.panel import Floats, Panel
@@ -68,7 +68,7 @@ class Menu:
             if plan.p > boards or (self.aim.exact and not plan.exact):
                 continue
             limit = self.aim.max_accuracy_drop
-            reason: Work | str | None = too_inaccurate(plan, dict(costs.drops), limit)
+            reason: Work | str | None = too_inaccurate(plan, costs.drops, limit)
             work = reason or costs.work(plan, batch, tokens)
             if isinstance(work, str):
                 out.append(Unpredictable(plan=plan, reason=work))
@@ -103,12 +103,14 @@ class Decision:
         paces: Sequence[float],
         values: Floats,
         chosen: int,
+        objective: Objective,
         notes: tuple[str, ...],
     ) -> None:
         self.plan = dish.plans[chosen]
         self.link = link
         self._menu, self._dish, self._paces = menu, dish, paces
-        self._terms, self._values, self._chosen, self._notes = terms, values, chosen, notes
+        self._terms, self._values, self._chosen = terms, values, chosen
+        self._objective, self._notes = objective, notes
 
     @cached_property
     def predicted(self) -> Prediction | None:
@@ -151,9 +153,8 @@ class Decision:
             less = 1 - self._values[best] / self._values[self._chosen]
             text += f"; kept, because {self._dish.plans[best]} would take only {100 * less:.0f} % "
             text += "less"
-        aim = self._menu.aim
-        if aim.objective != "latency" and self._energies is not None:
-            text += f"; least {aim.objective}, {chosen.energy_j:.3g} J"
+        if self._objective != "latency":
+            text += f"; least {self._objective}, {chosen.energy_j:.3g} J"
         return "; ".join((text, *self._notes))
 
     def _prediction(self, k: int) -> Prediction:
@@ -172,11 +173,6 @@ class Fixed(Decision):
         self.predicted = self.runner_up = self.margin = None
         self.considered = considered
         self.why = f"local: {reason}"
-
-
-def without_tables(reason: str) -> Decision:
-    """Local, because there is nothing to decide by."""
-    return Fixed(reason)
 
 
 def decide(
@@ -212,17 +208,19 @@ def decide(
             terms[:, dish.index[plan]] *= bias
     values = latency_s = terms.sum(axis=0)
     notes: tuple[str, ...] = ()
-    if aim.objective != "latency":
+    objective = aim.objective
+    if objective != "latency":
         energies = _energies(costs, dish, terms, paces)
         if energies is None:
             notes += ("by latency, because energy was not measured",)
+            objective = "latency"
         else:
-            values = energies * latency_s if aim.objective == "edp" else energies
+            values = energies * latency_s if objective == "edp" else energies
     if left_s is not None:
         late = latency_s * (1 + costs.errors(dish.bands, link, terms)) > left_s
         if late.all():
             notes += (f"no plan is sure to take less than the {left_s:.3g} s that are left",)
-            values = latency_s
+            values, objective = latency_s, "latency"
         elif late.any():
             values = np.where(late, np.inf, values)
     chosen = best = int(np.argmin(values))  # of equal ones the first, which is preferred
@@ -231,7 +229,7 @@ def decide(
         chosen = kept
     if aim.exact:
         notes += ("exact plans only",)
-    return Decision(menu, dish, link, terms, paces, values, chosen, notes)
+    return Decision(menu, dish, link, terms, paces, values, chosen, objective, notes)
 
 
 def _energies(costs: Costs, dish: Dish, terms: Floats, paces: Sequence[float]) -> Floats | None:

@@ -198,7 +198,8 @@ def _waves(
         if first:
             waves.append(Wave(count=layout.ranks - 1, competing_bytes=size, staged_s=staged_s))
         if count > first:
-            waves.append(Wave(count=count - first, competing_bytes=size, latency=False))
+            later = count - first
+            waves.append(Wave(count=later, competing_bytes=size, latency=False, staged_s=staged_s))
     return tuple(waves)
 
 

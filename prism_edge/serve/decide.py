@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from prism_edge.errors import TableError
@@ -19,39 +18,15 @@ from prism_edge.schedule.events import Aim, Answered, Asked, Event, Probed, Star
 from prism_edge.schedule.explain import link_text
 from prism_edge.schedule.link import LinkState
 from prism_edge.schedule.policy import Decision
+from prism_edge.serve.choice import Choice, new_id
 from prism_edge.serve.metrics import Fallback
 from prism_edge.serve.models import Served
-from prism_edge.serve.record import new_id
 from prism_edge.settings import Settings
 from prism_edge.tables import applies, read
 from prism_edge.tables.digest import digest
 
 LOG = logging.getLogger(__name__)
 Note = Callable[[Event, Decision | None, str | None], None]  # and the request's id, if it is one's
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """The plan for one batch and why; ``fallback`` when tables or boards left no choice.
-
-    ``decision``: the policy's, None when it was not asked; it says why once it is read, which may
-    be after the plan is under way. ``id``: of the request, in the journal.
-    """
-
-    id: str
-    plan: Plan
-    model: str
-    batch: int
-    tokens: int
-    boards: tuple[str, ...]
-    fallback: Fallback | None = None
-    decision: Decision | None = None
-    reason: str = field(default="")
-
-    @property
-    def why(self) -> str:
-        """In one sentence."""
-        return self.decision.why if not self.reason and self.decision else self.reason
 
 
 class Decider:

@@ -27,13 +27,14 @@ from prism_edge.errors import (
 from prism_edge.layout import check_fits
 from prism_edge.plan import Plan
 from prism_edge.serve.batcher import Batcher, Waiting, join_inputs, split_outputs
+from prism_edge.serve.choice import Choice
 from prism_edge.serve.cluster import Cluster
-from prism_edge.serve.decide import Choice, Decider
+from prism_edge.serve.decide import Decider
 from prism_edge.serve.metrics import Metrics
 from prism_edge.serve.models import Served, infos, served_models
 from prism_edge.serve.record import Record
 from prism_edge.serve.service import InferCall, InferReply, ModelInfo, Readiness
-from prism_edge.serve.supervisor import Supervisor, answer
+from prism_edge.serve.supervisor import Supervisor, answer, refuse
 from prism_edge.settings import Settings
 
 LOG = logging.getLogger(__name__)
@@ -129,7 +130,7 @@ class Leader:
         while True:
             self._wake.clear()
             for late in self._batcher.expired(time.monotonic()):
-                _fail(late.ticket, DeadlineError("the request's deadline passed in the queue"))
+                refuse(late.ticket, DeadlineError("the request's deadline passed in the queue"))
             batch = self._batcher.take(time.monotonic())
             self._metrics.queue(len(self._batcher.queue))
             if batch:
@@ -139,7 +140,7 @@ class Leader:
                 except Exception as error:  # a bug of ours must not cost the requests behind it
                     LOG.exception("batch failed model=%s", batch[0].model)
                     for request in batch:
-                        _fail(request.ticket, error)
+                        refuse(request.ticket, error)
                 finally:
                     self._busy = False
                 await self._probe(idle=False)
@@ -167,13 +168,14 @@ class Leader:
         rows, tokens = served.extent(inputs)
         boards = self._cluster.ranks()
         start_s = time.monotonic()
+        choice: Choice | None = None
         try:
             plan = None if batch[0].plan is None else Plan.parse(batch[0].plan)
             left_s = min(request.deadline_s for request in batch) - start_s
             choice = self._decider.choose(
                 served, rows, tokens, boards, plan, now_s=start_s, left_s=left_s
             )
-            message, retried = await self._run(batch, inputs, str(choice.plan))
+            message, why, retried = await self._run(batch, inputs, choice)
         except asyncio.TimeoutError:
             # an engine that answers nothing is worse than none: its successor takes the next batch
             assert self.engine is not None
@@ -191,23 +193,25 @@ class Leader:
         except ClusterError as failed:
             error = failed
         else:
-            self._reply(batch, rows, boards, choice, message, retried, start_s)
+            self._reply(batch, rows, boards, choice, why, message, retried, start_s)
             return
-        self._record.failed(batch[0].model, rows, batch[0].plan, str(error), start_s)
+        self._record.failed(batch[0], rows, choice, str(error), start_s)
         for request in batch:
-            _fail(request.ticket, error)
+            refuse(request.ticket, error)
 
     async def _run(
-        self, batch: list[Waiting[Ticket]], inputs: Mapping[str, Any], plan: str
-    ) -> tuple[Message, bool]:
-        """The engine's answer, and whether a second engine had to give it."""
+        self, batch: list[Waiting[Ticket]], inputs: Mapping[str, Any], choice: Choice
+    ) -> tuple[Message, str, bool]:
+        """The engine's answer, why its plan was chosen, whether a second engine had to give it."""
         assert self.engine is not None
+        plan = str(choice.plan)
         for retried in (False, True):
             left_s = max(request.deadline_s for request in batch) - time.monotonic()
             try:
                 client = await self.engine.until_ready(left_s)
                 future = client.ask("run", inputs, model=batch[0].model, plan=plan)
-                return await answer(future, self._settings.serve.timeout_s), retried
+                why = choice.why  # put into words while the engine computes
+                return await answer(future, self._settings.serve.timeout_s), why, retried
             except EngineGoneError as error:
                 if retried:
                     raise
@@ -221,12 +225,13 @@ class Leader:
         rows: int,
         boards: Sequence[str],
         choice: Choice,
+        why: str,
         message: Message,
         retried: bool,
         start_s: float,
     ) -> None:
         """Hand out the outputs, with the plan that really ran and why."""
-        fields, why, stop_s = message.fields, choice.why, time.monotonic()
+        fields, stop_s = message.fields, time.monotonic()
         if fields["fallback"]:
             lost = self._cluster.why_lost(fields["fallback"], boards, start_s)
             why = f"{choice.plan} failed ({lost}); answered locally"
@@ -260,12 +265,13 @@ class Leader:
         client = self.engine.client
         assert client is not None
         future = client.ask("probe", rank=1, operation="exchange", bytes=size, repeats=1)
+        seconds: Sequence[float] = (0.0,)
         try:
             message = await answer(future, self._settings.serve.exchange_timeout_s)
+            seconds = message.fields["seconds"]
         except (PrismError, asyncio.TimeoutError) as error:
             LOG.info("probe failed: %s", error)
-            return
-        self._decider.probed(size, message.fields["seconds"], time.monotonic())
+        self._decider.probed(size, seconds, time.monotonic())
         self._show_link()
 
     def _forced(self, request: InferCall, served: Served) -> str | None:
@@ -289,8 +295,3 @@ class Leader:
         if self._cluster.in_service() == 1:
             return "no other board is in service: local only"
         return self._decider.complaint()
-
-
-def _fail(ticket: Ticket, error: Exception) -> None:
-    if not ticket.done():
-        ticket.set_exception(error)

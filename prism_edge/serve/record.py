@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -15,15 +14,11 @@ from prism_edge.errors import JournalError
 from prism_edge.schedule.events import Event, to_json
 from prism_edge.schedule.policy import Decision
 from prism_edge.serve.batcher import Waiting
+from prism_edge.serve.choice import Choice, new_id
 from prism_edge.serve.metrics import Metrics
 
 LOG = logging.getLogger(__name__)
 LAST = 20
-
-
-def new_id() -> str:
-    """A name for one batch, in the journal and in the log."""
-    return uuid.uuid4().hex[:12]
 
 
 class Record:
@@ -103,22 +98,21 @@ class Record:
 
     def failed(
         self,
-        model: str,
+        first: Waiting[Any],
         rows: int,
-        plan: str | None,
+        choice: Choice | None,
         error: str,
         start_s: float,
-        request: str | None = None,
     ) -> None:
-        """A batch has been refused after it was admitted."""
+        """A batch has been refused after it was admitted; ``choice``: if there was one by then."""
         wall_s, stop_s = time.time() - time.monotonic(), time.monotonic()
         row = RequestRow(
-            id=request or new_id(),
-            model=model,
+            id=new_id() if choice is None else choice.id,
+            model=first.model,
             batch=rows,
-            plan=plan or "none",
+            plan=first.plan or "none" if choice is None else str(choice.plan),
             why=None,
-            forced=plan is not None,
+            forced=first.plan is not None,
             start_s=wall_s + start_s,
             stop_s=wall_s + stop_s,
             latency_s=None,

@@ -9,12 +9,14 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from typing import TypeVar
 
 from prism_edge.engine.client import EngineClient, EngineGoneError, Popen
 from prism_edge.engine.messages import Message
 from prism_edge.errors import ModelError
 
 LOG = logging.getLogger(__name__)
+_T = TypeVar("_T")
 HEALTHY_S = 30.0  # an engine that lived this long is started again at once
 LONGEST_PAUSE_S = 10.0
 PONG_S = 2.0  # between pings, and for an answer: its orders have a thread of their own
@@ -134,3 +136,9 @@ class Supervisor:
 async def answer(future: Future[Message], timeout_s: float) -> Message:
     """The answer to an order. Raises what the engine raised, or ``asyncio.TimeoutError``."""
     return await asyncio.wait_for(asyncio.wrap_future(future), timeout_s)
+
+
+def refuse(ticket: asyncio.Future[_T], error: Exception) -> None:
+    """Whoever waits is told, unless nobody does any more."""
+    if not ticket.done():
+        ticket.set_exception(error)

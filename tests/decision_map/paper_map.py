@@ -23,7 +23,7 @@ HEAD = Heading(
 
 
 @cache
-def paper_map(batches: tuple[int, ...] = (1, 2, 4), boards: int = 2, real: int = 2) -> Grid:
-    """The map of two measured boards, or of more of which ``real`` were measured."""
+def paper_map(batches: tuple[int, ...] = (1, 2, 4), boards: int = 2) -> Grid:
+    """The map of two measured boards, or of more that are like them."""
     costs = costs_of(profile(batches=batches), "net").with_boards(boards)
-    return grid(costs, Aim(), tokens=197, measured=frozenset(batches), real=real)
+    return grid(costs, Aim(), tokens=197, measured=frozenset(batches))

@@ -108,7 +108,7 @@ def test_lines_say_what_is_minimised() -> None:
 @pytest.mark.parametrize("given_bps", [110e6, 5e3])
 def test_a_rate_that_was_asked_about_is_marked_beside_the_profiled_one(given_bps: float) -> None:
     costs = costs_of(profile(batches=(1, 2)), "net")
-    made = grid(costs, Aim(), tokens=197, measured={1, 2}, real=2, given_bps=given_bps)
+    made = grid(costs, Aim(), tokens=197, measured={1, 2}, given_bps=given_bps)
     assert made.edges_bps[0] <= given_bps
     assert [mark.name for mark in marks(made)] == ["profiled", "given"]
     text = outline(page(made, HEAD)).text

@@ -54,7 +54,7 @@ def test_boards_that_were_not_measured_are_extrapolated() -> None:
 
 def test_of_a_model_that_was_not_measured_no_batch_was() -> None:
     costs = costs_of(profile(batches=(1, 2)), "net").for_shape("text", BERT)
-    made = grid(costs, Aim(), tokens=128, measured={1, 2}, real=2)
+    made = grid(costs, Aim(), tokens=128, measured={1, 2})
     assert made.batches == (1, 2, 3)
     assert made.measured == frozenset()
     assert all(spot.extrapolated for row in made.spots for spot in row)
@@ -99,7 +99,7 @@ def test_ticks_and_heights_agree_with_the_bands() -> None:
 def test_without_a_link_or_any_computing_there_is_no_map() -> None:
     bare = dataclasses.replace(profile(), link=())
     with pytest.raises(TableError, match="no link was profiled"):
-        grid(costs_of(bare, "net"), Aim(), tokens=197, measured={1}, real=2)
+        grid(costs_of(bare, "net"), Aim(), tokens=197, measured={1})
     idle = dataclasses.replace(profile(), compute=())
     with pytest.raises(TableError, match="no computing was measured"):
-        grid(costs_of(idle, "net"), Aim(), tokens=197, measured=set(), real=2)
+        grid(costs_of(idle, "net"), Aim(), tokens=197, measured=set())

@@ -7,7 +7,7 @@ from synthetic_profile import synthetic_profile
 
 from prism_edge.report.why import Fallback, fallback, predicted_s
 from prism_edge.schedule.cost import costs_of
-from prism_edge.schedule.policy import choose, without_tables
+from prism_edge.schedule.policy import Fixed, choose
 
 ORDINARY = (
     None,
@@ -73,6 +73,6 @@ def test_the_real_policy_speaks_this_language() -> None:
     assert decision.predicted is not None
     assert predicted_s(decision.why) == pytest.approx(decision.predicted.latency_s, rel=0.01)
     assert fallback(decision.why) is None
-    nothing = fallback(without_tables("no tables at all").why)
+    nothing = fallback(Fixed("no tables at all").why)
     assert nothing is not None
     assert nothing.reason == "no tables at all"

@@ -162,7 +162,8 @@ class TestBounds:
     def test_tiny_probes_say_nothing_about_bandwidth(self) -> None:
         observer = LinkObserver(base=BASE)
         for noise in (0.9, 1.0, 1.2):
-            assert observer.probed(1024, took(100e6, 1024, noise), 1.0) == observer
+            after_it = observer.probed(1024, took(100e6, 1024, noise), 1.0)
+            assert (after_it.link, after_it.belief) == (observer.link, observer.belief)
 
     def test_tiny_probes_on_a_collapsed_link_do(self) -> None:
         observer = LinkObserver(base=BASE)
@@ -182,10 +183,10 @@ class TestBounds:
         for exact in (True, False):
             assert observer.observe(rate_bps, exact=exact, now_s=0.0) is observer
 
-    def test_a_probe_that_took_no_time_is_ignored(self) -> None:
+    def test_a_probe_that_failed_tells_nothing(self) -> None:
         observer = LinkObserver(base=BASE)
         for seconds in (0.0, -1.0, math.nan, math.inf):
-            assert observer.probed(PAYLOAD, seconds, 0.0) is observer
+            assert observer.probed(PAYLOAD, seconds, 0.0).belief == observer.belief
 
 
 @given(st.lists(st.tuples(st.floats(1, 1e12), st.booleans()), max_size=30))
@@ -216,9 +217,13 @@ class TestProbes:
         assert seen.probe_due(10 + 0.99 * wait_s, idle=False) is None
         assert seen.probe_due(10 + 1.01 * wait_s, idle=False) == size
 
-    def test_what_taught_nothing_does_not_delay_a_probe(self) -> None:
-        seen = LinkObserver(base=BASE).probed(100, ALPHA_S, 10.0)
-        assert seen.probe_due(10.1, idle=True) is not None
+    @pytest.mark.parametrize("seconds", [ALPHA_S, 0.0])
+    def test_a_probe_that_taught_nothing_is_not_repeated_at_once(self, seconds: float) -> None:
+        """On a link that is faster than probes can tell they would never end."""
+        seen = LinkObserver(base=BASE).probed(100, seconds, 10.0)
+        for idle in (True, False):
+            assert seen.probe_due(10.1, idle=idle) is None
+            assert seen.probe_due(13.0, idle=idle) is not None
 
     def test_a_doubt_is_checked_soon(self) -> None:
         settled = after(LinkObserver(base=BASE), *[took(100e6)] * 5)

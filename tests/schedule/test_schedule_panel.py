@@ -89,7 +89,8 @@ def move_s(costs: Costs, link: LinkState, size: int) -> float:
     assert costs.links is not None
     if size == 0:
         return 0.0
-    return costs.links.oneway.alpha_s + 8 * max(0.0, size - link.burst_bytes) / link.bandwidth_bps
+    line = costs.links.oneway
+    return line.alpha_s + 8 * max(0.0, size - line.burst_bytes) / link.bandwidth_bps
 
 
 def computing_s(
@@ -191,9 +192,10 @@ def test_all_plans_at_once_equal_the_formula_of_each(
     costs, tokens = case
     assert costs.links is not None
     line = dataclasses.replace(costs.links.exchange, burst_bytes=burst_bytes)
+    single = dataclasses.replace(costs.links.oneway, burst_bytes=burst_bytes / 2)
     costs = dataclasses.replace(
         costs,
-        links=dataclasses.replace(costs.links, exchange=line),
+        links=dataclasses.replace(costs.links, exchange=line, oneway=single),
         overheads=Overheads(request_s=extra[0], exchange_s=extra[1], byte_s=extra[2]),
     )
     link = LinkState(

@@ -21,11 +21,11 @@ from prism_edge.schedule.events import Aim
 from prism_edge.schedule.link import LinkState
 from prism_edge.schedule.policy import (
     Decision,
+    Fixed,
     Menu,
     candidates,
     choose,
     decide,
-    without_tables,
 )
 from prism_edge.tables import AccuracyRow
 
@@ -229,7 +229,7 @@ class TestUnprofiled:
         assert Menu(costs, Aim()).dish(1, 197).plans, "nothing else could have won"
 
     def test_no_tables(self) -> None:
-        made = without_tables("no cost tables in profiles/lab")
+        made = Fixed("no cost tables in profiles/lab")
         assert made.plan == LOCAL
         assert made.why == "local: no cost tables in profiles/lab"
 

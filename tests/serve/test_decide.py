@@ -26,7 +26,8 @@ from prism_edge.schedule.events import (
 )
 from prism_edge.schedule.link import LinkState
 from prism_edge.schedule.policy import Decision
-from prism_edge.serve.decide import Choice, Decider, Note
+from prism_edge.serve.choice import Choice
+from prism_edge.serve.decide import Decider, Note
 from prism_edge.serve.models import Served
 from prism_edge.serve.service import ModelInfo
 from prism_edge.settings import BoardSettings, PolicySettings, Settings

@@ -11,9 +11,11 @@ import pytest
 
 from prism_edge.energy.journal import Journal, decisions, read
 from prism_edge.energy.sample import Sample
+from prism_edge.plan import LOCAL
 from prism_edge.schedule.events import Asked, Probed, from_json
-from prism_edge.schedule.policy import without_tables
+from prism_edge.schedule.policy import Fixed
 from prism_edge.serve.batcher import Waiting
+from prism_edge.serve.choice import Choice
 from prism_edge.serve.metrics import Metrics
 from prism_edge.serve.record import LAST, Record
 
@@ -45,8 +47,8 @@ def test_batches_events_and_samples_are_on_disk_after_close(tmp_path: Path) -> N
     now_s, wall_s = time.monotonic(), time.time()
     spans = [["compute", now_s + 0.1, 0.25, 0], ["exchange", now_s + 0.2, 0.1, 55]]
     record.answered(waiting(now_s - 1), 3, {**RESULT, "spans": spans}, "so", now_s, now_s + 0.5)
-    record.failed("m", 2, "local", "broken", now_s + 1)
-    record.failed("m", 2, None, "broken", now_s + 2)
+    record.failed(waiting(now_s, "local"), 2, None, "broken", now_s + 1)
+    record.failed(waiting(now_s), 2, None, "broken", now_s + 2)
     record.event("phase", "slow")
     record.sample(Sample(board="a", t_s=1.0, power_w=5.0, source="modelled"))
     record.close()
@@ -80,7 +82,7 @@ def test_a_decision_leads_to_the_request_that_was_answered_by_it(tmp_path: Path)
     path = tmp_path / "journal.sqlite"
     record = Record(journal_at(path), Metrics())
     now_s, wall_s = time.monotonic(), time.time()
-    decision = without_tables("of a reason")
+    decision = Fixed("of a reason")
     events = [
         Probed(now_s=now_s - 60, bytes=1, seconds=(0.25,)),
         *(Asked(now_s=now_s, model="m", batch=k, tokens=5, boards=("a",)) for k in (1, 2)),
@@ -89,8 +91,9 @@ def test_a_decision_leads_to_the_request_that_was_answered_by_it(tmp_path: Path)
     record.noted(events[1], decision, "r-1")
     record.answered(waiting(0.0), 1, RESULT, "so", 0.0, 0.1, "r-1")
     record.noted(events[2], decision, "r-2")
-    record.failed("m", 1, None, "broken", 0.0, "r-2")
-    record.failed("m", 1, None, "never asked", 0.0)
+    choice = Choice(id="r-2", plan=LOCAL, model="m", batch=1, tokens=5, boards=("a",))
+    record.failed(waiting(0.0), 1, choice, "broken", 0.0)
+    record.failed(waiting(0.0), 1, None, "never asked", 0.0)
     record.close()
     rows = [row for _, row in decisions(path)]
     assert [from_json(row.event) for row in rows] == events
@@ -115,7 +118,7 @@ def test_the_last_batches_are_kept_newest_first() -> None:
     record = Record(None, Metrics())
     for number in range(LAST + 5):
         record.answered(waiting(0.0), number + 1, RESULT, "so", 0.0, 0.1)
-    record.failed("m", 99, None, "broken", 0.0)
+    record.failed(waiting(0.0), 99, None, "broken", 0.0)
     last = record.last()
     assert len(last) == LAST
     assert [batch["batch"] for batch in last[:3]] == [99, LAST + 5, LAST + 4]
