@@ -30,6 +30,7 @@ from prism_edge.profile.place import find_place
 from prism_edge.profile.session import profile_cluster
 from prism_edge.profile.sweep import Wish
 from prism_edge.schedule.adapt import Adaptive
+from prism_edge.schedule.aims import aim_of
 from prism_edge.schedule.cost import Costs, costs_of
 from prism_edge.schedule.events import Aim, Started
 from prism_edge.settings import ModelSettings, Settings
@@ -79,6 +80,7 @@ class Found:
     trace: Trace = ()
     rounds: list[Round] = field(default_factory=list)
     costs: Mapping[str, Costs] = field(default_factory=dict)
+    aim: Aim = field(default_factory=Aim)
     tokens: Mapping[str, int] = field(default_factory=dict)
     profiled: Mapping[str, frozenset[int]] = field(default_factory=dict)
     profiled_bps: float | None = None
@@ -91,8 +93,13 @@ def bench(settings: Settings, wanted: Wanted, found: Found, tell: Tell) -> None:
 
     Ctrl-C, or a board that is lost half-way, is raised again and leaves in ``found`` what was
     finished. The links are as they were, and no board is loaded. Raises ``SettingsError`` for
-    anything but a lab.
+    anything but a lab, and for an objective that nobody here is judged by.
     """
+    if settings.policy.objective != "latency":
+        raise SettingsError(
+            f"cluster {settings.name}: objective = {settings.policy.objective!r}; decisions are "
+            f"judged by latency here: set it to 'latency' in [policy], or leave --cluster out"
+        )
     if settings.kind == "boards":
         raise SettingsError(
             f"cluster {settings.name}: kind = 'boards'; links are changed in a lab only "
@@ -135,8 +142,8 @@ def _contest(
         "seconds": profile.conditions.get("seconds", "unknown"),
         "given": wanted.profile is not None,
     }
-    place, policy = find_place(settings), settings.policy
-    aim = Aim(objective=policy.objective, exact=policy.exact, hysteresis=policy.hysteresis)
+    place = find_place(settings)
+    found.aim = aim = aim_of(settings.policy)
     found.conditions["aim"] = asdict(aim)
     tell("loading", PROFILE_PART)
     with start_engines(

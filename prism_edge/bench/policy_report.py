@@ -26,13 +26,14 @@ from prism_edge.bench.score import (
 )
 from prism_edge.bench.trace import BACK_TO_BACK, GAP_S, LEAST, MIX
 from prism_edge.plan import Plan
+from prism_edge.schedule.accuracy import too_inaccurate
 from prism_edge.schedule.cost import Prediction, predict
 
 
 def report(found: Found) -> dict[str, Any]:
     """Everything, with the rules by which it was counted; of the rounds finished so far."""
     rounds, plans, seed = found.rounds, found.plans, found.seed
-    best = oracle(rounds)
+    best = oracle(rounds, lambda model, plan: permitted(found, model, plan))
     loss = regret(rounds, best, seed)
     latency = latency_ratios(rounds, plans, seed)
     energy = energy_ratios(rounds, plans, seed)
@@ -73,6 +74,15 @@ def report(found: Found) -> dict[str, Any]:
     }
 
 
+def permitted(found: Found, model: str, plan: str) -> bool:
+    """The aim lets the policy take this plan."""
+    parsed, aim = Plan.parse(plan), found.aim
+    drops = dict(found.costs[model].drops) if model in found.costs else {}
+    return (parsed.exact or not aim.exact) and not too_inaccurate(
+        parsed, drops, aim.max_accuracy_drop
+    )
+
+
 def reaction(values: Sequence[float], steps: Sequence[bool]) -> dict[str, Any]:
     """By change; the most of all, and of those that were steps; None without any."""
     stepped = [value for value, step in zip(values, steps, strict=True) if step]
@@ -99,8 +109,8 @@ def rules(found: Found) -> dict[str, object]:
         "batches": {str(size): weight for size, weight in MIX.items()},
         "gaps": f"{BACK_TO_BACK:.0%} of requests come at once, others after {GAP_S:g} s on average",
         "oracle": (
-            "by situation, model and batch the plan with the least median of all answers there; "
-            "its answer is that plan's in the same round"
+            "by situation, model and batch the plan with the least median of all answers there, of "
+            "those that the aim allows; its answer is that plan's in the same round"
         ),
         "left_out": (
             f"a plan that took more than {SLOW:g} times as long as the fastest is run in every "

@@ -1,6 +1,7 @@
 """What rounds say of the adaptive contestant: regret, and ratios to every static plan. Pure.
 
-The oracle knows every plan's median in each (situation, model, batch), and takes the least.
+The oracle knows every plan's median in each (situation, model, batch), and takes the least of those
+that the policy may take.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ Cell = tuple[int, str, int]  # situation, model, batch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Best:
-    """A cell as the oracle knows it: every plan's median seconds, and the plan with the least."""
+    """A cell as the oracle knows it: every plan's median seconds, and the plan with the least of
+    those that may be taken."""
 
     plan: str
     medians: Mapping[str, float]
@@ -58,8 +60,14 @@ def answers(one: Round) -> list[Answer]:
     return [one.adaptive, *own]
 
 
-def oracle(rounds: Sequence[Round]) -> dict[Cell, Best]:
-    """The oracle's knowledge of every cell, from all answers there."""
+def anything(model: str, plan: str) -> bool:
+    """Every plan may be taken."""
+    return True
+
+
+def oracle(rounds: Sequence[Round], may: Callable[[str, str], bool] = anything) -> dict[Cell, Best]:
+    """The oracle's knowledge of every cell, from all answers there. ``may``: which plans of a model
+    it takes, adaptive's choices among them."""
     seconds: dict[Cell, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for one in rounds:
         for answer in answers(one):
@@ -67,7 +75,8 @@ def oracle(rounds: Sequence[Round]) -> dict[Cell, Best]:
     best = {}
     for cell, plans in seconds.items():
         medians = {plan: median(times) for plan, times in plans.items()}
-        best[cell] = Best(plan=min(medians, key=lambda plan: medians[plan]), medians=medians)
+        allowed = {plan: took_s for plan, took_s in medians.items() if may(cell[1], plan)}
+        best[cell] = Best(plan=min(allowed, key=lambda plan: allowed[plan]), medians=medians)
     return best
 
 

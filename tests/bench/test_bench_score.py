@@ -42,6 +42,13 @@ def test_the_oracle_takes_the_least_median_of_every_cell() -> None:
     assert not best[0, "m", 4].good("never run", 0.05)
 
 
+def test_the_oracle_takes_what_may_be_taken() -> None:
+    rounds = [played(0, 4, "local", FAST)]
+    best = oracle(rounds, lambda model, plan: plan != SPLIT)[0, "m", 4]
+    assert (best.plan, best.medians) == ("local", FAST)
+    assert regret(rounds, {(0, "m", 4): best}, 0).value == pytest.approx(0)
+
+
 def test_answers_of_the_adaptive_one_are_known_too() -> None:
     rounds = [played(0, 4, "prism:p=2,l=1,dtype=fp16", FAST, took_s=0.5)]
     assert oracle(rounds)[0, "m", 4].plan == "prism:p=2,l=1,dtype=fp16"

@@ -111,6 +111,7 @@ def test_an_interrupt_shows_what_there_is_and_leaves_no_lab(tmp_path: Path, mode
         (["--rate", "fast"], 2, "rate 'fast'"),
         (["--cluster", "{toml}", "--rate", "1mbit"], 2, "--cluster has its own"),
         (["--cluster", "{toml}"], 2, "links are changed in a lab only"),
+        (["--cluster", "{energy}"], 2, "objective = 'energy'; decisions are judged by"),
         (["--model", "w"], 2, "expected NAME=DIR or one of"),
     ],
 )
@@ -118,7 +119,9 @@ def test_misuse_is_named_before_anything_is_started(
     tmp_path: Path, arguments: list[str], code: int, says: str
 ) -> None:
     (tmp_path / "cluster.toml").write_text(BOARDS)
-    given = [text.format(toml=tmp_path / "cluster.toml") for text in arguments]
+    (tmp_path / "energy.toml").write_text(BOARDS + '[policy]\nobjective = "energy"\n')
+    files = {"toml": tmp_path / "cluster.toml", "energy": tmp_path / "energy.toml"}
+    given = [text.format(**files) for text in arguments]
     if "--model" not in given:
         given += ["--model", f"v={tmp_path}"]
     with command(tmp_path, given) as process:
