@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from prism_edge.engine.client import EngineGoneError
 from prism_edge.engine.messages import Message
-from prism_edge.errors import ClusterError
+from prism_edge.errors import ClusterError, PrismError
 from prism_edge.profile.engines import Engines
 from prism_edge.profile.measured import Measured
 from prism_edge.profile.pause import until_cool
@@ -132,6 +132,10 @@ class _Round:
                     said = future.result().fields
                 except EngineGoneError as error:
                     raise ClusterError(f"board {board.name}: {error}") from error
+                except PrismError as error:  # the engine lives: other cells may be smaller
+                    yield from self._left_out(visit, error)
+                    yield from self._next(board)
+                    continue
                 if (why := self._sensors.changed(board.rank)) is not None:
                     yield self._give_up(board, why)
                     continue
@@ -187,6 +191,23 @@ class _Round:
             rows=board.rows(cell, self._turn, seconds, mean_w),
             weight_s=(2 if self._turn == 0 else 1) * weight_s,
         )
+
+    def _left_out(self, visit: _Visit, error: PrismError) -> Iterator[Measured]:
+        """The cell is not measured, now or later: what does not fit would not fit again."""
+        board, cell = visit.board, visit.cell
+        board.failed.add(cell)
+        text = f"compute {board.name} {words(cell)}"
+        why = f"board {board.name}: {words(cell)}: {' '.join(str(error).split())}"
+        lost = "it was left out, and plans that need it cannot be chosen"
+        said = f"{why}; {'it was not measured again' if self._turn else lost}"
+        for turn in range(self._turn, max(self._turn + 1, self._sweep.rounds)):
+            weight_s = cell.weight_s if board is self._weighed else 0.0
+            yield Measured(
+                text=text,
+                key=board.key(cell, turn),
+                weight_s=(2 if turn == 0 else 1) * weight_s,
+                warning=said,
+            )
 
     def _give_up(self, board: BoardVisits, why: str) -> Measured:
         """The board is not trusted from here on: nothing more of it is measured."""

@@ -15,6 +15,7 @@ PASSES = 100  # more than a visit ever has: the repeats of round 2 are numbered 
 @dataclass(slots=True)
 class BoardVisits:
     """``first``: all passes of each cell's first visit; ``medians``: of all its visits in turn.
+    ``failed``: cells that the board could not compute.
     ``over``: the board is no longer the one that the sweep began with."""
 
     rank: int
@@ -24,12 +25,14 @@ class BoardVisits:
     done_weight_s: float = 0.0
     first: dict[Cell, list[float]] = field(default_factory=dict)
     medians: dict[Cell, list[float]] = field(default_factory=dict)
+    failed: set[Cell] = field(default_factory=set)
     over: bool = False
 
     def begin(self, cells: Sequence[Cell], turn: int, seed: int, done: Collection[str]) -> None:
         """A round over ``cells``, in an order of its own, without what is ``done``."""
         ordered = [] if self.over else shuffled(cells, f"{seed}/{turn}/{self.rank}")
-        self.waiting = [cell for cell in ordered if self.key(cell, turn) not in done]
+        left = [cell for cell in ordered if self.key(cell, turn) not in done]
+        self.waiting = [cell for cell in left if cell not in self.failed]
         self.done_weight_s = 0.0
 
     @property

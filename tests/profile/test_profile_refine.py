@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from measured import profile
 from rehearsal import Rehearsal
 
+from prism_edge.errors import ClusterError
 from prism_edge.profile.refine import REPEATS, Doubt, doubtful, refine
 from prism_edge.profile.run import measure_all, missing
 from prism_edge.profile.sweep import Sweep, Wish, plan_sweep
@@ -116,6 +117,14 @@ def test_time_ends_it_however_great_the_doubt() -> None:
     refined.run(12.0)
     assert refined.stage.clock() < 100 + 200
     assert refined.more
+
+
+def test_a_cell_in_doubt_that_cannot_be_measured_ends_it() -> None:
+    refined = Refined([LOCAL])
+    refined.stage.breaks = lambda kind, fields: ClusterError("out of memory")
+    refined.run(1000.0)
+    assert refined.asked == 1
+    assert refined.more == []
 
 
 def test_a_board_lacks_the_cells_that_it_never_plays() -> None:

@@ -22,7 +22,7 @@ from prism_edge.profile.link import measure_link
 from prism_edge.profile.measured import Measured
 from prism_edge.profile.pause import until_cool
 from prism_edge.profile.request import inputs, measure_requests
-from prism_edge.profile.run import measure_all
+from prism_edge.profile.run import measure_all, missing
 from prism_edge.profile.sensors import Sensors
 from prism_edge.profile.sweep import Cell, Request, Sweep, Wish, plan_sweep
 from prism_edge.profile.transfers import measure_staging
@@ -312,6 +312,31 @@ def test_a_board_that_is_lost_is_named() -> None:
                 stage.engines, sweep, aim_s=FOREVER, deadline_s=FOREVER, now=stage.clock
             )
         )
+
+
+def test_a_cell_that_a_board_cannot_compute_is_left_out_and_named() -> None:
+    stage = Rehearsal(2)
+    stage.breaks = lambda kind, fields: (
+        ClusterError("out of\nmemory") if kind == "measure" and fields["batch"] == 8 else None
+    )
+    sweep = sweep_for(stage, Wish(quick=True, ls=(10,)))
+    found = everything(stage, sweep)
+    assert {row.batch for row in rows(found, ComputeRow)} == {1, 2, 4}
+    assert rows(found, RequestRow)
+    said = set(warnings(found)) - {text for text in warnings(found) if "copies" in text}
+    lacking = [cell for cells in sweep.cells for cell in cells if cell.batch == 8]
+    assert len(said) == len(lacking) == 5
+    assert (
+        "board edge-1: m batch 8, 197 of 197 tokens: out of memory; it was left out, and plans "
+        "that need it cannot be chosen"
+    ) in said
+    asked = [fields for fields in stage.orders("measure") if fields["batch"] == 8]
+    assert len(asked) == len(lacking)  # once each
+    keys = [item.key for item in found if item.key]
+    assert len(set(keys)) == len(keys)
+    assert missing(stage.engines, sweep, keys) == 0
+    assert sum(item.weight_s for item in found) == pytest.approx(sweep.weight_s)
+    assert not by_key(everything(stage, sweep, done=keys))  # nor by a run that resumes
 
 
 class Unheard(Future[Message]):
