@@ -237,7 +237,8 @@ def _describe(settings: Settings, wanted: Wanted, found: Found) -> None:
         "models": weights_of(wanted.models, wanted.random),
         "latency": (
             "in the leader's engine, from the decoded request to its outputs; adaptive: and "
-            "deciding, and waiting for the end of a probe"
+            "choosing, and waiting for the end of a probe, but not putting the reason into words, "
+            "which the daemon does while the engine computes"
         ),
         "energy": (
             "MODELLED, by the lab's model: idle watts of all boards over the request, and busy "

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from prism_edge.bench.compare import RESAMPLES
 from prism_edge.bench.contest import EVERY, SLOW, Round
 from prism_edge.bench.following import SETTLED, TOLERANCE, flapping, reactions
 from prism_edge.bench.foresight import Rate, Told, foretold, summary
@@ -22,6 +23,7 @@ from prism_edge.bench.score import (
     latency_ratios,
     oracle,
     regret,
+    run_length,
     taken_s,
 )
 from prism_edge.bench.trace import BACK_TO_BACK, GAP_S, LEAST, MIX
@@ -112,6 +114,15 @@ def rules(found: Found) -> dict[str, object]:
             "by situation, model and batch the plan with the least median of all answers there, of "
             "those that the aim allows; its answer is that plan's in the same round"
         ),
+        "deciding": (
+            "timed in the benchmark's own process, outside every board: not held to a board's "
+            "core, and not beside its engine; the reason, put into words when it is read, is a "
+            "figure of its own"
+        ),
+        "intervals": (
+            f"95 % of {RESAMPLES} resamples; requests are drawn in runs of {run_length(total)}, "
+            f"since bad answers come together after changes"
+        ),
         "left_out": (
             f"a plan that took more than {SLOW:g} times as long as the fastest is run in every "
             f"{EVERY}th request; the rest of its sums is scaled by batch size"
@@ -120,7 +131,8 @@ def rules(found: Found) -> dict[str, object]:
         "answered_locally": dict(stood_in),
         "reaction": (
             f"requests answered by a plan more than {TOLERANCE:.0%} slower than the oracle's, "
-            f"before the first good one for which the plan before the change would have been bad"
+            f"before the first good one for which the plan of its batch size before the change "
+            f"would have been bad; without such requests, before the first good one"
         ),
         "flapping": (
             f"situations of at least {LEAST} requests, without the first {SETTLED} of each, "

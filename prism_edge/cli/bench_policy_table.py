@@ -49,7 +49,7 @@ def figures(said: Mapping[str, Any]) -> list[str]:
         f"({moves['switches']} of {moves['chances']})",
         f"choosing     {micro(said['decision_p99_s'])} us at the 99th percentile with "
         f"{said['decision_candidates']} candidates; in the trace {micro(trace['p99_s'])} us with "
-        f"{trace['candidates']}",
+        f"{trace['candidates']}; not on a board",
     ]
     return [shown[0], *(f"  {line}" for line in shown[1:])]
 
@@ -106,17 +106,20 @@ def reactions(found: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, An
 def predictions(said: Mapping[str, Any]) -> list[str]:
     """The cost model on cells that were not profiled."""
     head = f"{'predicted, not profiled':{PLAN}}  {'cells':>5}  {'answers':>7}  {'median':>7}  "
-    lines = [f"{head}{'p90':>7}  {'in 90 % intervals':>17}"]
+    lines = [f"{head}{'p90':>7}  {'in 90 % intervals':>17}  {'of all answers':>14}"]
     for name, one in [("all", said), *said["by_plan"].items()]:
         shown = [
             "" if one[key] is None else f"{one[key]:.1%}"
-            for key in ("median_error", "p90_error", "coverage")
+            for key in ("median_error", "p90_error", "coverage", "answer_coverage")
         ]
         lines.append(
             f"{name:{PLAN}}  {one['cells']:>5}  {one['answers']:>7}  {shown[0]:>7}  {shown[1]:>7}  "
-            f"{shown[2]:>17}"
+            f"{shown[2]:>17}  {shown[3]:>14}"
         )
-    note = "Relative errors of predicted latencies with the true link rate given, against medians."
+    note = (
+        "Relative errors of predicted latencies with the true link rate given, against medians. "
+        "In intervals: the mean over cells of the share of answers."
+    )
     return [*lines, *textwrap.wrap(note, WIDTH)]
 
 

@@ -11,6 +11,8 @@ from played import SPLIT, played
 from prism_edge.bench.policy import Found
 from prism_edge.bench.policy_report import permitted, report
 from prism_edge.bench.trace import Request, Situation
+from prism_edge.cli.bench_policy_table import readable
+from prism_edge.cli.bench_table import WIDTH
 from prism_edge.schedule.cost import costs_of
 from prism_edge.schedule.events import Aim
 
@@ -54,3 +56,23 @@ def test_a_plan_of_which_nobody_knows_the_accuracy_is_out_under_a_limit() -> Non
     unknown = "prism:p=2,l=1,dtype=fp16"
     assert permitted(found(Aim()), "m", unknown)
     assert not permitted(found(Aim(max_accuracy_drop=0.5)), "m", unknown)
+
+
+def test_where_deciding_was_timed_stands_beside_its_figure() -> None:
+    said = report(found(Aim()))
+    assert said["conditions"]["deciding"].startswith("timed in the benchmark's own process")
+    assert "in runs of 1," in said["conditions"]["intervals"]
+    text = readable(said)
+    assert "not on a board" in text
+    assert "not held to a board's core" in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= WIDTH
+
+
+def test_both_coverages_are_shown() -> None:
+    trial = found(Aim())
+    trial.profiled = {"m": frozenset()}
+    said = report(trial)["prediction"]
+    assert {cell["rate_bps"] for cell in said["worst"]} == {None, 1e8}
+    assert said["cells"] == 3
+    assert set(said["by_plan"]) == set(SECONDS)
+    assert "of all answers" in readable(report(trial))
