@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import comb
 
 from prism_edge import __version__, tables
@@ -80,6 +80,39 @@ def open_run(
         ),
     )
     return Opening(head=head, sweep=sweep, planned=planned_cells(sweep, engines))
+
+
+def as_asked(then: tables.Profile, settings: Settings, wish: Wish, link: str) -> tables.Profile:
+    """What is kept, without rows, as these settings would have it; what only engines and boards
+    can say is as it was then."""
+    boards = {board.name: board for board in then.boards}
+    models = {model.name: model for model in then.models}
+    unknown = tables.BoardInfo(name="", device="")
+    return replace(
+        then,
+        version=__version__,
+        cluster=settings.name,
+        kind=settings.kind,
+        link_description=link,
+        sweep=describe_wish(wish),
+        boards=tuple(
+            replace(
+                (known := boards.get(board.name, unknown)),
+                name=board.name,
+                facts={**known.facts, "device": board.device, "dtype": board.dtype},
+            )
+            for board in settings.ranked
+        ),
+        models=tuple(
+            models.get(model.name, replace(then.models[0], name=model.name))
+            for model in settings.models
+        ),
+        compute=(),
+        staging=(),
+        link=(),
+        request=(),
+        accuracy=(),
+    )
 
 
 def planned_cells(sweep: Sweep, engines: Engines) -> dict[str, int]:

@@ -37,18 +37,34 @@ def find_place(settings: Settings) -> Place:
     Raises ``LabError`` when the lab is not up, ``SettingsError`` when a board has no ``ssh``,
     ``ClusterError`` with all that is wrong on the boards.
     """
+    rate, link = link_of(settings)
     if settings.kind == "lab":
-        return lab_place(Lab.load(settings.name), settings)
-    rate = None if settings.link.rate_bps is None else format_rate(settings.link.rate_bps)
+        lab = Lab.load(settings.name)
+        hosts = tuple(lab.host(board.name) for board in settings.ranked)
+        return Place(hosts=hosts, rate=rate, link=link)
     if settings.kind == "boards":
-        link = f"{f'nominally {rate}' if rate else 'rate unknown'}, the boards' own network"
         return Place(hosts=board_hosts(settings), rate=rate, link=link)
     return Place(
         hosts=pinned_hosts([(board.name, board.address) for board in settings.ranked]),
         rate=rate,
-        link=f"{rate or 'rate unknown'}, paced in the transport, not by the kernel",
+        link=link,
         pace_file=settings.link.pace_file,
     )
+
+
+def link_of(settings: Settings) -> tuple[str | None, str]:
+    """The rate of the links, None where nobody knows it, and the link in words; no board is looked
+    at. Of a lab: as its links are now; raises ``LabError`` when there is none."""
+    if settings.kind == "lab":
+        state = Lab.load(settings.name).state
+        rates = [format_rate(state.board(board.name).link.rate_bps) for board in settings.ranked]
+        words = rates[0] if len(set(rates)) == 1 else ", ".join(rates)
+        return words, f"{words}, shaped by the kernel (tbf), switched, full duplex"
+    rate = None if settings.link.rate_bps is None else format_rate(settings.link.rate_bps)
+    if settings.kind == "boards":
+        known = f"nominally {rate}" if rate else "rate unknown"
+        return rate, f"{known}, the boards' own network"
+    return rate, f"{rate or 'rate unknown'}, paced in the transport, not by the kernel"
 
 
 def board_hosts(settings: Settings) -> tuple[SshHost, ...]:
@@ -69,16 +85,6 @@ def board_hosts(settings: Settings) -> tuple[SshHost, ...]:
     if wrong:
         raise ClusterError("\n".join(map(str, wrong)))
     return tuple(future.result() for future in found)
-
-
-def lab_place(lab: Lab, settings: Settings) -> Place:
-    """The lab's boards in the order of ``settings``, with the rates their links have now."""
-    hosts = tuple(lab.host(board.name) for board in settings.ranked)
-    rates = [lab.state.board(board.name).link.rate_bps for board in settings.ranked]
-    same = len(set(rates)) == 1
-    words = format_rate(rates[0]) if same else ", ".join(format_rate(rate) for rate in rates)
-    link = f"{words}, shaped by the kernel (tbf), switched, full duplex"
-    return Place(hosts=hosts, link=link, rate=words)
 
 
 @contextmanager

@@ -78,7 +78,7 @@ class Record:
         then = before.profile if resume else None
         self._run = 1 if then is None else 1 + int(_number(then, "runs", 1))
         if then is not None:
-            _check_same(directory, then, opening.head)
+            check_same(directory, then, opening.head)
             self._kept += [text for text in [clock.behind(then.created)] if text]
         self._started_s = started_s - (0.0 if then is None else _number(then, "seconds", 0))
         self._then = then
@@ -201,10 +201,13 @@ def _number(profile: Profile, key: str, default: float) -> float:
         return default
 
 
-def _check_same(directory: Path, then: Profile, now: Profile) -> None:
+def check_same(directory: Path, then: Profile, now: Profile) -> None:
+    """Raises ``TableError`` when what is kept there is not what is asked for now."""
     found = list(differences(then, now))
+    log = directory / LOG
+    anew = f"remove {log}" if log.exists() else "leave out --resume"
     if found:
         raise TableError(
             f"{directory}: cannot be resumed: {'; '.join(found)}; set it back, or measure anew "
-            f"(remove {directory / LOG}, or give another --out)"
+            f"({anew}, or give another --out)"
         )

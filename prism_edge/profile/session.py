@@ -11,10 +11,10 @@ from prism_edge.profile.clock import WallClock
 from prism_edge.profile.conditions import load_average
 from prism_edge.profile.engines import Engines, start_engines
 from prism_edge.profile.interruption import interruptible
-from prism_edge.profile.opening import open_run
-from prism_edge.profile.place import find_place
+from prism_edge.profile.opening import as_asked, open_run
+from prism_edge.profile.place import find_place, link_of
 from prism_edge.profile.progress import Progress
-from prism_edge.profile.record import Record, left_before
+from prism_edge.profile.record import Record, check_same, left_before
 from prism_edge.profile.refine import Doubts, refine
 from prism_edge.profile.run import measure_all, missing
 from prism_edge.profile.sensors import Sensors, start_sensors
@@ -72,6 +72,8 @@ def profile_cluster(
     )
     before = left_before(directory, resume=resume)
     if resume and before.log is None and before.tables is not None and doubts is None:
+        asked = as_asked(before.tables, settings, wish, link_of(settings)[1])
+        check_same(directory, before.tables, asked)
         return Outcome(profile=before.tables, stopped=None)
     place = find_place(settings)
     clock = WallClock()

@@ -205,7 +205,9 @@ def test_a_run_is_not_resumed_as_another_and_not_lost_by_another(
 
 
 @pytest.mark.gloo
-def test_a_whole_profile_outlives_runs_that_end_early(small: Settings, tmp_path: Path) -> None:
+def test_a_whole_profile_outlives_runs_that_end_early(
+    settings: Settings, small: Settings, tmp_path: Path
+) -> None:
     whole = profile_cluster(small, SMALL, tmp_path, progress=Heard()).profile
     wrong = replace(small, models=(ModelSettings(name="m", path=tmp_path / "nothing"),))
     with pytest.raises(Exception, match="does not exist"):
@@ -213,6 +215,19 @@ def test_a_whole_profile_outlives_runs_that_end_early(small: Settings, tmp_path:
     assert tables.read(tmp_path) == whole
     again = profile_cluster(small, SMALL, tmp_path, progress=Heard(), resume=True)
     assert (again.profile, again.stopped) == (whole, None)  # nothing was left to do
+    more = (*small.models, replace(small.models[0], name="more"))
+    bf16 = (replace(small.boards[0], dtype="bf16"),)
+    for other, wish, said in (
+        (small, replace(SMALL, batches=(1, 2)), "the sweep's batches was '1', is '1,2'"),
+        (replace(small, models=more), SMALL, "model more is new"),
+        (replace(small, link=LinkSettings(rate_bps=1e6)), SMALL, "the link was '100mbit, "),
+        (replace(small, boards=bf16), SMALL, "board edge-1: dtype was 'fp32', is 'bf16'"),
+        (replace(small, boards=settings.boards), SMALL, "boards was 'edge-1', is 'edge-1, edge-2'"),
+    ):
+        with pytest.raises(TableError, match=said) as refused:
+            profile_cluster(other, wish, tmp_path, progress=Heard(), resume=True)
+        assert "leave out --resume, or" in str(refused.value)
+    assert tables.read(tmp_path) == whole
 
     stop = raising(KeyboardInterrupt())
     stopped = profile_cluster(small, SMALL, tmp_path, progress=Heard("compute", stop))
