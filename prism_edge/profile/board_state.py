@@ -36,9 +36,8 @@ class BoardState:
     ticks: tuple[int, ...] = ()
 
 
-def read_state(root: Path = ROOT, asked_mode: str | None = None) -> BoardState:
-    """The board as its files have it; ``asked_mode``: what nvpmodel said, where no file does."""
-    mode = power_mode(text(root / "var/lib/nvpmodel/status"), text(root / "etc/nvpmodel.conf"))
+def read_state(root: Path = ROOT) -> BoardState:
+    """The board as its files have it."""
     load = text(root / "proc/loadavg").partition(" ")[0]
     return BoardState(
         temps_c=temperatures(
@@ -50,7 +49,9 @@ def read_state(root: Path = ROOT, asked_mode: str | None = None) -> BoardState:
             for cooler in sorted((root / "sys/class/thermal").glob("cooling_device*"))
         ),
         limits_khz=_limits(root),
-        power_mode=mode or asked_mode,
+        power_mode=power_mode(
+            text(root / "var/lib/nvpmodel/status"), text(root / "etc/nvpmodel.conf")
+        ),
         load_1m=float(load) if load else None,
         available_mb=available_mb(text(root / "proc/meminfo")),
         ticks=cpu_ticks(text(root / "proc/stat")),

@@ -24,9 +24,10 @@ def too_hot(state: BoardState, limit_c: float = HOT_C) -> str | None:
 
 
 def changed(first: BoardState, now: BoardState) -> str | None:
-    """What makes the board another one than at the start, in words; None when it is the same."""
-    if first.power_mode != now.power_mode:
-        return f"power mode {first.power_mode or 'unknown'} became {now.power_mode or 'unknown'}"
+    """What makes the board another one than at the start, in words; None when it is the same. What
+    could not be read once has not changed."""
+    if first.power_mode and now.power_mode and first.power_mode != now.power_mode:
+        return f"power mode {first.power_mode} became {now.power_mode}"
     for name, before in first.limits_khz.items():
         limit = now.limits_khz.get(name, before)
         if limit != before:

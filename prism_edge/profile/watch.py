@@ -10,11 +10,14 @@ import select
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
 
 from prism_edge.profile.board_state import BoardState, read_state, said_mode
 
 NVPMODEL_S = 10.0
+AGAIN_S = 30.0  # after nvpmodel has failed: it may take long to fail
 
 
 def to_line(state: BoardState) -> str:
@@ -46,14 +49,36 @@ def asked_mode() -> str | None:
     return said_mode(done.stdout)
 
 
+class Asking:
+    """The power mode of a board, asked at every look; less often while nothing is said."""
+
+    def __init__(
+        self,
+        ask: Callable[[], str | None] = asked_mode,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ask, self._now = ask, now
+        self._next_s = float("-inf")
+
+    def mode(self) -> str | None:
+        """What is said now; None without an answer, or when it is too early to ask again."""
+        if self._now() < self._next_s:
+            return None
+        said = self._ask()
+        if said is None:
+            self._next_s = self._now() + AGAIN_S
+        return said
+
+
 def main(interval_s: float) -> None:
     """Print until nobody listens."""
-    mode = asked_mode() if read_state().power_mode is None else None
+    asking = Asking()
     while True:
-        if mode is not None:
-            mode = asked_mode()
+        state = read_state()
+        if state.power_mode is None:
+            state = replace(state, power_mode=asking.mode())
         try:
-            print(to_line(read_state(asked_mode=mode)), flush=True)
+            print(to_line(state), flush=True)
         except BrokenPipeError:
             return
         if select.select([sys.stdin], [], [], interval_s)[0] and not sys.stdin.readline():

@@ -16,7 +16,7 @@ from prism_edge.profile.board_state import (
     temperatures,
     throttled,
 )
-from prism_edge.profile.watch import from_line, to_line
+from prism_edge.profile.watch import AGAIN_S, Asking, from_line, to_line
 
 NVPMODEL_CONF = """\
 # FOR EXAMPLE, /etc/nvpmodel/nvpmodel_p3767_0003_super.conf
@@ -77,7 +77,6 @@ def test_a_machine_without_any_of_it_has_none(tmp_path: Path) -> None:
     state = read_state(tmp_path)
     assert state == BoardState()
     assert from_line(to_line(state)) == state
-    assert read_state(tmp_path, asked_mode="MAXN").power_mode == "MAXN"
 
 
 def test_zones_that_are_off_or_placeholders_are_absent() -> None:
@@ -120,6 +119,18 @@ def test_power_modes_have_the_names_of_their_board(
     status: str, configuration: str, expected: str | None
 ) -> None:
     assert power_mode(status, configuration) == expected
+
+
+def test_a_mode_is_asked_again_after_a_failure_but_not_at_once() -> None:
+    clock, answers = [0.0], ["15W", None, "25W", "25W"]
+    asking = Asking(lambda: answers.pop(0), lambda: clock[0])
+    assert asking.mode() == "15W"
+    assert asking.mode() is None
+    clock[0] += AGAIN_S - 1
+    assert asking.mode() is None
+    assert len(answers) == 2  # it was not asked
+    clock[0] += 1
+    assert [asking.mode(), asking.mode()] == ["25W", "25W"]
 
 
 def test_what_nvpmodel_says_is_found_behind_its_warnings() -> None:

@@ -32,7 +32,7 @@ def test_the_hottest_zone_decides() -> None:
         (NANO, None),
         (replace(NANO, temps_c={}, load_1m=3.0), None),
         (replace(NANO, power_mode="25W"), "power mode 15W became 25W"),
-        (replace(NANO, power_mode=None), "power mode 15W became unknown"),
+        (replace(NANO, power_mode=None), None),  # nvpmodel did not answer this time
         (
             replace(NANO, limits_khz={"policy0": 960000, "17000000.gpu": 612000}),
             "clock limit of policy0 became 960 MHz, it was 1497.6 MHz",
@@ -48,3 +48,7 @@ def test_what_changes_a_board(now: BoardState, expected: str | None) -> None:
 def test_a_board_that_was_throttled_from_the_start_has_not_changed() -> None:
     first = replace(NANO, throttled=("Processor",))
     assert changed(first, first) is None
+
+
+def test_a_mode_that_is_known_late_is_no_change() -> None:
+    assert changed(replace(NANO, power_mode=None), NANO) is None
