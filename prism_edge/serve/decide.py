@@ -6,13 +6,13 @@ Without tables that apply there is nothing to decide by: the answer is local, an
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from prism_edge.errors import TableError
 from prism_edge.plan import LOCAL, Plan
 from prism_edge.schedule.adapt import Adaptive
+from prism_edge.schedule.aims import aim_of
 from prism_edge.schedule.cost import Costs, costs_of
 from prism_edge.schedule.events import Aim, Answered, Asked, Event, Probed, Started
 from prism_edge.schedule.explain import link_text
@@ -47,15 +47,7 @@ class Decider:
         """Read the tables for these models; what does not apply is remembered with its reason."""
         costs: dict[str, Costs] = {}
         self._missing = {}
-        policy = self._settings.policy
-        aim = Aim(
-            objective=policy.objective,
-            exact=policy.exact,
-            max_accuracy_drop=None
-            if math.isinf(policy.max_accuracy_drop)
-            else policy.max_accuracy_drop,
-            hysteresis=policy.hysteresis,
-        )
+        aim = aim_of(self._settings.policy)
         ranked, tables = self._settings.ranked, "none"
         if len(ranked) == 1:
             self._missing = dict.fromkeys(models, "this board serves alone")
