@@ -32,7 +32,9 @@ def profile(
     out: Annotated[
         Path | None, typer.Option(help="directory of the tables (default: as in cluster.toml)")
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="one round, in about a minute")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="fewer rounds, repeats and payloads; aims at 150 s")
+    ] = False,
     batches: Annotated[str, typer.Option(help="batch sizes")] = "1,2,4,8",
     l: Annotated[  # noqa: E741
         str | None, typer.Option("--l", help="segments of prism plans (default 1,10,20; quick: 10)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from prism_edge.cluster.ready import ready
 from prism_edge.cluster.shaping import format_rate
 from prism_edge.cluster.ssh import SshHost
 from prism_edge.errors import ClusterError, SettingsError
+from prism_edge.profile.interruption import interruptible
 from prism_edge.settings import Settings, read_settings
 
 
@@ -93,17 +93,12 @@ def own_lab(boards: int, rate_bps: float) -> Iterator[Settings]:
 
     SIGTERM and SIGHUP, which would end the process where it stands, interrupt it instead.
     """
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
-    try:
+    with interruptible():
         lab = Lab.up(f"bench-{os.getpid()}", boards, rate_bps)
         try:
             yield read_settings(lab.cluster_toml)
         finally:
             lab.down()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def pinned_hosts(boards: Sequence[tuple[str, str]]) -> tuple[LocalHost, ...]:
