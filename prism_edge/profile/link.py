@@ -85,8 +85,8 @@ def measure_link(
             if f"{cell.key}/{turn}" in done:
                 continue
             if now() >= deadline_s:
-                rounds = f"{turn} of {sweep.payload_rounds} rounds"
-                yield Measured(text="link", warning=f"time was up after {rounds} of the link")
+                said = f"time was up after {turn} of {sweep.payload_rounds} rounds of the link"
+                yield Measured(text="link", warning=said, cut=True)
                 return
             yield _visited(engines, cell, names, turn)
 

@@ -16,6 +16,7 @@ class Measured:
     """Something has been measured. ``weight_s``: how much of the sweep's weight it was.
 
     ``key``: the finished cell (table, board, what, round); empty when nothing is finished by it.
+    ``cut``: the time was up, and ``warning`` says what of the link is missing.
     """
 
     text: str
@@ -23,3 +24,4 @@ class Measured:
     rows: tuple[Row, ...] = ()
     weight_s: float = 0.0
     warning: str | None = None
+    cut: bool = False

@@ -122,6 +122,7 @@ def _sweep(
 ) -> str | None:
     """Why the sweep did not end; None when it did. Raises what ended it when nothing was kept."""
     done_s = already_s = record.weight_before_s
+    cut = False
     try:
         for measured in measure_all(
             engines,
@@ -132,6 +133,7 @@ def _sweep(
             sensors=sensors,
         ):
             record.take(measured)
+            cut |= measured.cut
             done_s += measured.weight_s
             progress.advance(measured.text, done_s, sweep.weight_s, already_s)
     except (KeyboardInterrupt, PrismError) as error:
@@ -142,7 +144,9 @@ def _sweep(
     for rank, host in enumerate(engines.hosts):
         if left and (why := sensors.changed(rank)) is not None:
             return f"board {host.name}: {why} during the sweep"
-    if time.monotonic() >= limits.deadline_s or (left and limits.deadline_s <= limits.aim_s):
+    # with an aim before the deadline, later rounds are left out on purpose
+    late = time.monotonic() >= limits.deadline_s or limits.deadline_s <= limits.aim_s
+    if cut or (left and late):
         if not record.done:
             raise ClusterError("time was up before anything was measured; allow more --max-seconds")
         return "time was up"

@@ -206,6 +206,7 @@ def test_a_link_that_takes_too_long_is_left_after_a_round() -> None:
     sweep = sweep_for(stage, Wish(quick=True))
     found = list(measure_link(stage.engines, sweep, deadline_s=stage.clock() + 13, now=stage.clock))
     assert warnings(found) == ["time was up after 1 of 3 rounds of the link"]
+    assert [item.cut for item in found if item.warning] == [True]
     assert len({(row.op, row.load, row.src, row.bytes) for row in rows(found, LinkRow)}) == 18
 
 

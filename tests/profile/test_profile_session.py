@@ -251,6 +251,23 @@ def test_time_that_is_up_leaves_a_run_to_resume(small: Settings, tmp_path: Path)
     assert resumed.profile.request
 
 
+@pytest.mark.gloo
+def test_time_that_is_up_when_nothing_is_missing_is_not_said(
+    small: Settings, tmp_path: Path
+) -> None:
+    left = iter([lambda: None, lambda: None, lambda: None, raising(KeyboardInterrupt())])
+    heard = Heard("request", lambda: next(left)())  # one is not counted, then one in each round
+    found = profile_cluster(small, SMALL, tmp_path, progress=heard)
+    assert found.stopped == "interrupted"
+    assert len(found.profile.request) == 3
+    again = profile_cluster(
+        *(small, SMALL, tmp_path), progress=Heard(), resume=True, max_seconds=0.001
+    )
+    assert again.stopped is None
+    assert keys(again.profile) == keys(found.profile)
+    assert not (tmp_path / LOG).exists()
+
+
 @dataclass(frozen=True)
 class Cell:
     model: str = "vit"
