@@ -26,7 +26,7 @@ from prism_edge.transport.staging import HOST, Staging
 from prism_edge.transport.tally import Tally
 
 NAME = "measured"
-MOST_PASSES = 25  # for the sake of a power meter
+MOST_PASSES = 100  # for the sake of a power meter
 REQUEST_PARTS = 2  # messages a rank is sent before it computes: header and body
 
 

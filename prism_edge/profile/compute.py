@@ -69,7 +69,11 @@ def measure_compute(
             break
     for board in boards:
         if unsteady := board.unsteady():
-            yield Measured(text=f"compute {board.name}", warning=_drift_warning(board, unsteady))
+            said = _drift_warning(board, unsteady)
+            yield Measured(text=f"compute {board.name}", warning=said, lasting=True)
+        if board.unmetered:
+            said = _meter_warning(board)
+            yield Measured(text=f"compute {board.name}", warning=said, lasting=True)
 
 
 @dataclass(slots=True)
@@ -185,6 +189,8 @@ class _Round:
         weight_s = cell.weight_s if board is self._weighed else 0.0
         stop_s = visit.ended_s
         mean_w = self._sensors.mean_w(board.rank, stop_s - sum(seconds), stop_s)
+        if mean_w is None and self._sensors.power(board.rank) != "none":
+            board.unmetered.add(cell)
         return Measured(
             text=f"compute {board.name} {words(cell)}: {median * 1e3:.1f} ms",
             key=board.key(cell, self._turn),
@@ -242,4 +248,12 @@ def _drift_warning(board: BoardVisits, cells: Sequence[Cell]) -> str:
         f"board {board.name}: {len(cells)} of {len(board.medians)} compute cells are not steady, "
         f"they drift from their first repeats to their last: {listed}. Something else may run "
         f"there: stop it and profile again"
+    )
+
+
+def _meter_warning(board: BoardVisits) -> str:
+    listed = "; ".join(sorted(words(cell) for cell in board.unmetered))
+    return (
+        f"board {board.name}: {len(board.unmetered)} of {len(board.medians)} compute cells have "
+        f"visits without energy: too few samples of its power meter fell into them: {listed}"
     )

@@ -36,4 +36,5 @@ def until_cool(
         text=f"board {name}",
         warning=f"board {name}: {why}, allowed is {HOT_C:g} C: paused for {waited_s:.0f} s and "
         f"{end}; see to its cooling",
+        lasting=True,
     )

@@ -113,7 +113,7 @@ class Record:
             )
             self._keys.add(measured.key)
         elif measured.warning:
-            self._of_run.append(measured.warning)
+            (self._kept if measured.lasting else self._of_run).append(measured.warning)
         if self._kept and self._log is not None:
             self._log.note(conditions={}, warnings=self._kept)
             self._kept = []

@@ -19,8 +19,7 @@ from prism_edge.profile.sensors import NONE, Sensors
 from prism_edge.profile.sweep import Request
 from prism_edge.tables import RequestRow
 
-IN_A_ROW = 10  # answers at most, for the sake of a power meter
-ANSWERS = 100  # more than a visit ever has: the repeats of round 2 are numbered from 200 on
+ANSWERS = 100  # in a row at most, for the sake of a power meter; round 2 is numbered from 200 on
 
 
 def measure_requests(
@@ -45,6 +44,7 @@ def measure_requests(
     models = {model.name: model for model in engines.models}
     source = random.Random(f"{seed}/requests")
     usual_s: dict[Request, float] = {}
+    unmetered = set[Request]()
     for turn in range(-1, rounds):
         for request in source.sample(requests, len(requests)):
             turns = range(rounds) if turn < 0 else (turn,)  # the first is for those to come
@@ -59,7 +59,7 @@ def measure_requests(
                 yield from until_cool(sensors, rank, host.name)
             text = f"request {request.model} {request.plan} batch {request.batch}"
             wanted = sensors.request_s / usual_s[request] if turn >= 0 else 1
-            answers = max(1, min(IN_A_ROW, math.ceil(wanted)))
+            answers = max(1, min(ANSWERS, math.ceil(wanted)))
             start_s, seconds = time.monotonic(), list[float]()
             for _ in range(answers):
                 latency_s, fallback = answer(engines, models[request.model], request)
@@ -73,6 +73,8 @@ def measure_requests(
                 continue
             spent_j = sensors.spent_j(start_s, stop_s)
             mean_w = None if spent_j is None else spent_j / (stop_s - start_s)
+            if spent_j is None and sensors.request_s:
+                unmetered.add(request)
             yield Measured(
                 text=f"{text}: {usual_s[request] * 1e3:.1f} ms",
                 key=request_key(request, turn),
@@ -82,6 +84,13 @@ def measure_requests(
                 ),
                 weight_s=request.weight_s,
             )
+    if unmetered:
+        yield Measured(
+            text="requests",
+            warning=f"{len(unmetered)} of {len(requests)} kinds of request have visits without "
+            f"energy: too few samples of a power meter fell into them",
+            lasting=True,
+        )
 
 
 def answer(engines: Engines, model: LoadedModel, request: Request) -> tuple[float, str | None]:

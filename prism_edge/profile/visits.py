@@ -9,13 +9,14 @@ from prism_edge.engine.steady import TOLERANCE, drift, last_drift
 from prism_edge.profile.sweep import Cell, shuffled
 from prism_edge.tables import ComputeRow
 
-PASSES = 100  # more than a visit ever has: the repeats of round 2 are numbered from 200 on
+PASSES = 100  # a visit has no more: the repeats of round 2 are numbered from 200 on
 
 
 @dataclass(slots=True)
 class BoardVisits:
     """``first``: all passes of each cell's first visit; ``medians``: of all its visits in turn.
-    ``failed``: cells that the board could not compute.
+    ``failed``: cells that the board could not compute; ``unmetered``: whose energy is not known,
+    on a board with a meter.
     ``over``: the board is no longer the one that the sweep began with."""
 
     rank: int
@@ -26,6 +27,7 @@ class BoardVisits:
     first: dict[Cell, list[float]] = field(default_factory=dict)
     medians: dict[Cell, list[float]] = field(default_factory=dict)
     failed: set[Cell] = field(default_factory=set)
+    unmetered: set[Cell] = field(default_factory=set)
     over: bool = False
 
     def begin(self, cells: Sequence[Cell], turn: int, seed: int, done: Collection[str]) -> None:

@@ -10,6 +10,7 @@ from prism_edge.engine.steady import WARM_PASSES
 from prism_edge.families import load
 from prism_edge.families.model import Model
 from prism_edge.plan import Plan
+from prism_edge.profile.visits import PASSES
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,10 @@ def test_short_passes_go_on_for_a_meter_but_not_for_ever(model: Model) -> None:
     assert len(measure(model, Plan.parse("local"), 0, 1, 17, 1, at_least_s=60.0).counted) == (
         MOST_PASSES
     )
+
+
+def test_the_passes_of_a_visit_have_numbers_of_their_own() -> None:
+    assert MOST_PASSES <= PASSES
 
 
 def test_no_repeats_are_none(model: Model) -> None:

@@ -117,6 +117,23 @@ def test_a_run_that_resumes_adds_to_what_is_there(tmp_path: Path) -> None:
     assert not any("not finished" in text for text in made.warnings)
 
 
+def test_warnings_of_rows_that_are_kept_are_kept_with_them(tmp_path: Path) -> None:
+    first = begin(tmp_path)
+    hot = Measured(text="x", warning="it was hot", lasting=True)
+    first.take(hot)
+    assert not (tmp_path / LOG).exists()
+    take(first, 0)
+    first.take(replace(hot, warning="it crept"))
+    first.take(Measured(text="x", warning="time was up"))
+    killed = tables.read(tmp_path)
+    assert {"it was hot", "it crept"} <= set(killed.warnings)
+    first.close({}, "interrupted")
+    made = begin(tmp_path, resume=True).close({}, None)
+    for found in (made, tables.read(tmp_path)):
+        assert {"it was hot", "it crept"} <= set(found.warnings)
+        assert "time was up" not in found.warnings
+
+
 def test_conditions_that_were_edited_into_nonsense_are_survived(tmp_path: Path) -> None:
     tables.write(tmp_path, replace(profile(), conditions={"runs": "two", "seconds": "long"}))
     record = begin(tmp_path, resume=True)

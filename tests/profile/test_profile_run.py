@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pytest
 from rehearsal import GPT2, Rehearsal
@@ -376,6 +376,54 @@ def test_a_window_of_energy_never_begins_before_the_clock_does() -> None:
     assert min(Windows.asked) >= began_s
 
 
+class Metered(Sensors):
+    """One board with a meter that misses what takes less than ``blind_s``."""
+
+    blind_s = 0.05
+
+    def power(self, rank: int) -> Literal["sensor", "modelled", "none"]:
+        return "sensor" if rank == 0 else "none"
+
+    @property
+    def request_s(self) -> float:
+        return 0.5
+
+    def mean_w(self, rank: int, start_s: float, stop_s: float) -> float | None:
+        return 5.0 if rank == 0 and stop_s - start_s > self.blind_s else None
+
+    def spent_j(self, start_s: float, stop_s: float) -> float | None:
+        return None
+
+
+def test_what_a_meter_misses_is_said_once() -> None:
+    stage = Rehearsal(2)
+    stage.takes_s = lambda kind, fields: 1.0 if fields.get("batch") == 4 else 0.001
+    sweep = sweep_for(stage, Wish(quick=True, ls=(10,), batches=(1, 4)))
+    found = list(
+        measure_all(
+            *(stage.engines, sweep),
+            aim_s=FOREVER,
+            deadline_s=FOREVER,
+            now=stage.clock,
+            sensors=Metered(),
+        )
+    )
+    said = [item for item in found if "without energy" in str(item.warning)]
+    assert [str(item.warning).partition(":")[0] for item in said] == [
+        "board edge-1",
+        f"{len(sweep.requests)} of {len(sweep.requests)} kinds of request have visits without "
+        "energy",
+    ]
+    assert "batch 1, 197 of 197 tokens" in str(said[0].warning)
+    assert "batch 4" not in str(said[0].warning)
+    assert all(item.lasting for item in said)
+    numbered = [
+        (row.plan, row.model, row.batch, row.tokens, row.repeat) for row in rows(found, RequestRow)
+    ]
+    assert len(set(numbered)) == len(numbered) > 100  # fast requests are answered in a row
+    assert max(row.repeat for row in rows(found, RequestRow)) == 299
+
+
 def test_boards_that_freeze_are_named() -> None:
     class Frozen(Rehearsal):
         def submit(self, *asked: Any, **fields: Any) -> Future[Message]:
@@ -516,6 +564,7 @@ def test_a_hot_board_is_waited_for_and_that_is_said() -> None:
     assert "tj is at 91 C; waiting" in told.text
     assert ended.warning is not None
     assert "went on when it had cooled" in ended.warning
+    assert ended.lasting
     assert len(slept) == 4
     sensors.hot_looks = 10_000
     *_, ended = until_cool(sensors, 0, "edge-1", slept.append)
