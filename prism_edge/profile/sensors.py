@@ -20,6 +20,7 @@ from prism_edge.settings import BoardSettings
 
 WATCH_S = 2.0
 FIRST_LOOK_S = 10.0  # for a reader to start, on a slow board
+SILENCE_S = 30.0  # a reader that says nothing for so long has stopped; nvpmodel may take 10 s
 
 
 class Watcher:
@@ -27,6 +28,7 @@ class Watcher:
 
     def __init__(self, host: Host) -> None:
         self.states: list[BoardState] = []
+        self._last_s = time.monotonic()
         argv = (sys.executable, "-m", "prism_edge.profile.watch", f"{WATCH_S:g}")
         self._lines = Lines(host, argv, self._take)
 
@@ -36,6 +38,16 @@ class Watcher:
         while not self.states and self._lines.why_ended is None and time.monotonic() < until_s:
             time.sleep(0.02)
 
+    @property
+    def problem(self) -> str | None:
+        """Why it says nothing now; None while it does."""
+        if self._lines.why_ended is not None:
+            return self._lines.why_ended
+        silent_s = time.monotonic() - self._last_s
+        if self.states and silent_s <= SILENCE_S:
+            return None
+        return f"it has said nothing for {silent_s:.0f} s"
+
     def close(self) -> None:
         self._lines.close()
 
@@ -43,6 +55,7 @@ class Watcher:
         state = from_line(line)
         if state is not None:
             self.states.append(state)
+            self._last_s = now_s
 
 
 class Sensors:
@@ -98,12 +111,19 @@ class Sensors:
         return {key: value for key, value in found.items() if value}
 
     def warnings(self) -> list[str]:
-        """What is missing of the readings that the settings promise."""
-        return [
+        """What is missing of the readings."""
+        mute = [
             f"board {meter.name}: no power readings: {meter.problem}; its energy is left empty"
             for meter in self._meters
             if meter is not None and meter.problem is not None
         ]
+        blind = [
+            f"board {name}: the reader of its temperatures, clocks and power mode: {problem}; "
+            f"heat and changes from then on were not seen"
+            for name, watcher in zip(self._names, self._watchers, strict=True)
+            if (problem := watcher.problem) is not None
+        ]
+        return mute + blind
 
     def too_hot(self, rank: int, *, paused: bool = False) -> str | None:
         """What is too hot to go on, in words; a board that ``paused`` has to cool down further."""

@@ -152,6 +152,21 @@ def test_a_reader_that_does_not_start_is_waited_for_no_longer() -> None:
     try:
         watcher.await_first()
         assert not watcher.states
+        (warning,) = Sensors(["edge-1"], [None], [watcher]).warnings()
+        assert warning.startswith("board edge-1: the reader of its temperatures, clocks and power")
+        assert "it ended with code 1; its last line was" in warning
     finally:
         watcher.close()
     assert Sensors(["edge-1"], [None], [watcher]).facts(0) == {}
+
+
+def test_a_reader_that_dies_is_said() -> None:
+    with start_sensors([LocalHost(name="edge-1")], [board("edge-1", "none")]) as sensors:
+        wait_until(lambda: sensors._watchers[0].states)
+        assert sensors.warnings() == []
+        process = sensors._watchers[0]._lines._process
+        assert process is not None
+        process.kill()
+        wait_until(sensors.warnings)
+        (warning,) = sensors.warnings()
+        assert "it ended with code -9" in warning
