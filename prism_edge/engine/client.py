@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import queue
 import subprocess
@@ -141,12 +142,11 @@ class EngineClient:
         except (EngineGoneError, subprocess.TimeoutExpired):
             self.process.kill()
         self._end()
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream is not None:
-                try:
-                    stream.close()
-                except OSError:
-                    continue  # unflushed orders to an engine that is gone
+        with self._lock:  # a stream closed by two threads at once is an error in Python 3.10
+            for stream in (self.process.stdin, self.process.stdout):
+                if stream is not None:
+                    with contextlib.suppress(OSError):  # unflushed orders to an engine that is gone
+                        stream.close()
 
     def _end(self) -> None:
         self.process.wait()
