@@ -1,0 +1,176 @@
+"""What is known about a board. ``None``: it could not be found out, which is not the same as no."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+InterfaceKind = Literal["loopback", "ethernet", "wifi", "wireguard", "other"]
+Sudo = Literal["root", "free", "password", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """``model``: as the device tree names it, None where there is none (a PC). ``l4t``: e.g.
+    ``36.4.3``; ``jetpack``: e.g. ``6.2``, None for an L4T that is not in the table."""
+
+    model: str | None = None
+    compatible: tuple[str, ...] = ()
+    l4t: str | None = None
+    jetpack: str | None = None
+    architecture: str
+    kernel: str
+    system: str
+    hostname: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonFacts:
+    """The interpreter that releases are built on. ``venv``: whether it can make environments."""
+
+    executable: str
+    version: str
+    venv: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TorchFacts:
+    """The board's own torch, seen without any environment of ours. ``pins``: exact versions of
+    torch, torchvision, torchaudio and numpy as installed. ``digest``: of the content of all their
+    files. ``location``: the directory they are imported from. ``error``: why the import failed."""
+
+    version: str | None = None
+    location: str | None = None
+    cuda: str | None = None
+    cuda_available: bool | None = None
+    distributed: bool | None = None
+    gloo: bool | None = None
+    pins: Mapping[str, str] = field(default_factory=dict)
+    digest: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerMode:
+    """nvpmodel: what runs, what a boot gives, and ``offered`` by id. ``clocks_locked``: pinned by
+    jetson_clocks."""
+
+    current: str | None = None
+    default: str | None = None
+    offered: Mapping[int, str] = field(default_factory=dict)
+    clocks_locked: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """``addresses``: with prefix length, e.g. ``10.0.0.11/24``. ``power_save``: of Wi-Fi."""
+
+    name: str
+    kind: InterfaceKind
+    up: bool
+    addresses: tuple[str, ...] = ()
+    power_save: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """``own_name``: the addresses that the board's own host name resolves to. ``wireguard``: what
+    could carry a mesh; ``firewall``: the tool that works here, and whether it has rules."""
+
+    interfaces: tuple[Interface, ...] = ()
+    own_name: tuple[str, ...] = ()
+    wireguard: Literal["kernel", "userspace", "none"] | None = None
+    wireguard_why: str = ""
+    firewall: Literal["nft", "iptables", "none"] | None = None
+    firewall_active: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """Bytes. ``free``: where releases go; ``swap_kind``: ``zram``, ``disk``, ``none``."""
+
+    free_bytes: int
+    total_bytes: int
+    memory_bytes: int
+    available_bytes: int
+    swap_bytes: int
+    swap_kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """``skew_s``: the board's clock minus ours, None on the board itself; ``bound_s``: half the
+    round trip it was measured in."""
+
+    synchronised: bool | None = None
+    service: str | None = None
+    skew_s: float | None = None
+    bound_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserFacts:
+    """Who logs in there."""
+
+    name: str
+    groups: tuple[str, ...]
+    sudo: Sudo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jtop:
+    """jetson-stats, which is optional. ``member``: the login is in its group."""
+
+    version: str | None = None
+    active: bool | None = None
+    member: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileState:
+    """A file of ours as it is there; no content."""
+
+    sha256: str
+    mode: int
+    owner: str  # user:group
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """What of ours is there. ``current`` and ``previous``: ids of releases. ``pending``: a release
+    that was switched to and has not proved healthy. ``active``: systemd's word for the service;
+    ``None``: no such unit. ``mesh_key``: the board's public WireGuard key."""
+
+    releases: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
+    wheels: Mapping[str, str] = field(default_factory=dict)  # file name to sha256
+    models: tuple[str, ...] = ()  # NAME-DIGEST
+    profiles: Mapping[str, str] = field(default_factory=dict)  # path below PROFILES to sha256
+    files: Mapping[str, FileState] = field(default_factory=dict)  # absolute path to what it is
+    current: str | None = None
+    previous: str | None = None
+    pending: str | None = None
+    user: bool = False
+    groups: tuple[str, ...] = ()
+    active: str | None = None
+    enabled: bool = False
+    mesh_key: str | None = None
+    mesh_active: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """One board, asked once. ``login``: the word that reached it, empty on the board itself."""
+
+    board: str
+    identity: Identity
+    python: PythonFacts | None
+    torch: TorchFacts
+    power: PowerMode
+    network: Network
+    storage: Storage
+    clock: Clock
+    user: UserFacts
+    jtop: Jtop
+    installed: Installed
