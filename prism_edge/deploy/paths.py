@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 ROOT = "/opt/prism-edge"
-RELEASES = f"{ROOT}/releases"  # RELEASES/ID: venv/, etc/, release.json; complete once it exists
-    f"{ROOT}/releases"  # RELEASES/ID: venv/, etc/, release.json; complete as soon as it exists
-)
+RELEASES = f"{ROOT}/releases"  # RELEASES/ID: venv, etc, release.json; complete once it exists
 ENVIRONMENTS = f"{ROOT}/environments"  # third-party packages, shared by releases
 WHEELS = f"{ROOT}/wheels"
 CURRENT = f"{ROOT}/current"  # a link to the release that serves
