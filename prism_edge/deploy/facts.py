@@ -138,11 +138,13 @@ class FileState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
-    """What of ours is there. ``current`` and ``previous``: ids of releases. ``pending``: a release
-    that was switched to and has not proved healthy. ``active``: systemd's word for the service;
-    ``None``: no such unit. ``mesh_key``: the board's public WireGuard key."""
+    """What of ours is there. ``releases``: the oldest first, by the time of their directory;
+    ``manifests``: release.json of each, by id. ``current`` and ``previous``: ids of releases.
+    ``pending``: a release that was switched to and has not proved healthy. ``active``: systemd's
+    word for the service; ``None``: no such unit. ``mesh_key``: its public WireGuard key."""
 
     releases: tuple[str, ...] = ()
+    manifests: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     environments: tuple[str, ...] = ()
     wheels: Mapping[str, str] = field(default_factory=dict)  # file name to sha256
     models: tuple[str, ...] = ()  # NAME-DIGEST
