@@ -1,0 +1,160 @@
+"""This machine as a ``Runner``: commands in ``sh``, as root through sudo where we are not root."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from prism_edge.deploy.runner import Done
+from prism_edge.errors import ClusterError
+
+_SLOWEST_BPS = 1 << 20  # bytes per second; a copy that is slower than this has hung
+# Whole or as before. What is free is asked as root sees it, once the half is gone.
+_PUT = """
+export LC_ALL=C
+umask 077
+cat >{new} && chmod {mode:o} {new} && chown 0:0 {new} && sync {new} && mv -fT {new} {target} && exit
+rm -f {new}
+stat -f -c '%f %S' {directory}
+exit 1
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Here:
+    """``name``: what messages call this machine. Commands have our environment, and no terminal."""
+
+    name: str
+
+    def run(
+        self,
+        command: str,
+        *,
+        root: bool = False,
+        stdin: bytes | None = None,
+        timeout_s: float = 60.0,
+    ) -> Done:
+        """The finished ``command``. See ``Runner.run``; its whole process group is killed late."""
+        return self._run(command, root=root, stdin=stdin, timeout_s=timeout_s)
+
+    def put(
+        self,
+        source: Path | bytes,
+        target: str,
+        *,
+        mode: int = 0o644,
+        sent: Callable[[int], None] | None = None,
+    ) -> None:
+        """``target`` holds these bytes, root's. See ``Runner.put``; its directory must be there."""
+        directory = os.path.dirname(target) or "."
+        script = _PUT.format(
+            new=shlex.quote(f"{target}.{secrets.token_hex(4)}.new"),
+            target=shlex.quote(target),
+            directory=shlex.quote(directory),
+            mode=mode,
+        )
+        if isinstance(source, bytes):
+            size = len(source)
+            done = self._run(script, root=True, stdin=source, timeout_s=_patience_s(size))
+        else:
+            try:
+                with source.open("rb") as file:
+                    size = os.fstat(file.fileno()).st_size
+                    done = self._run(script, root=True, stdin=file, timeout_s=_patience_s(size))
+            except OSError as error:
+                raise ClusterError(f"{source} cannot be read: {error.strerror}") from error
+        if done.code:
+            raise ClusterError(f"board {self.name}: {_why_not_put(target, size, done)}")
+        if sent is not None:
+            sent(size)
+
+    def get(self, source: str, target: Path) -> None:
+        """``target`` holds the bytes of ``source``, read as root. See ``Runner.get``."""
+        new = target.with_name(f"{target.name}.{secrets.token_hex(4)}.new")
+        read = f"exec cat -- {shlex.quote(source)}"
+        try:
+            with new.open("wb") as file:
+                done = self._run(read, root=True, stdout=file, timeout_s=3600.0)
+            if done.code:
+                raise ClusterError(f"board {self.name}: {_said(done)}")
+            new.replace(target)
+        except OSError as error:
+            raise ClusterError(f"{target} cannot be written: {error.strerror}") from error
+        finally:
+            new.unlink(missing_ok=True)
+
+    def _run(
+        self,
+        command: str,
+        *,
+        root: bool,
+        timeout_s: float,
+        stdin: bytes | IO[bytes] | None = None,
+        stdout: int | IO[bytes] = subprocess.PIPE,
+    ) -> Done:
+        sudo = ["sudo", "-n"] if root and os.geteuid() != 0 else []
+        if sudo:
+            self._ask_sudo()
+        given = stdin if isinstance(stdin, bytes) else None
+        source = subprocess.DEVNULL if stdin is None else stdin
+        process = subprocess.Popen(
+            [*sudo, "sh", "-c", command],
+            stdin=subprocess.PIPE if isinstance(source, bytes) else source,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        with process:
+            try:
+                out, err = process.communicate(given, timeout=timeout_s)
+            except subprocess.TimeoutExpired:
+                raise ClusterError(
+                    f"board {self.name}: no end after {timeout_s:g} s: {command.strip()}"
+                ) from None
+            finally:
+                if process.returncode is None:  # sudo and what it started are root's
+                    kill = [*sudo, "kill", "-KILL", "--", f"-{process.pid}"]
+                    subprocess.run(kill, stderr=subprocess.DEVNULL, check=False)
+        return Done(
+            code=process.returncode,
+            out=(out or b"").decode(errors="replace"),
+            err=err.decode(errors="replace"),
+        )
+
+    def _ask_sudo(self) -> None:
+        where = f"board {self.name}: this needs root"
+        if shutil.which("sudo") is None:
+            raise ClusterError(f"{where}, and there is no sudo here; run prism-edge as root")
+        asked = subprocess.run(["sudo", "-n", "true"], capture_output=True, text=True, check=False)
+        if asked.returncode:
+            said = asked.stderr.strip() or "it refuses"
+            raise ClusterError(f"{where}; {said}; put sudo before the whole command")
+
+
+def _patience_s(size_bytes: int) -> float:
+    return 60.0 + size_bytes / _SLOWEST_BPS
+
+
+def _why_not_put(target: str, size_bytes: int, done: Done) -> str:
+    free = re.fullmatch(r"(\d+) (\d+)\s*", done.out)
+    if "No space left" not in done.err or free is None:
+        return f"{target} cannot be written: {_said(done)}"
+    free_bytes = int(free[1]) * int(free[2])
+    missing_mb = max(1, -(-(size_bytes - free_bytes) // 10**6))
+    return (
+        f"{target} does not fit on the disk: it has {size_bytes / 1e6:.1f} MB, "
+        f"{free_bytes / 1e6:.1f} MB are free; make room for {missing_mb} MB more"
+    )
+
+
+def _said(done: Done) -> str:
+    lines = done.err.strip().splitlines()
+    return lines[0] if lines else f"it ended with code {done.code}"
