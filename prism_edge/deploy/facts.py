@@ -76,7 +76,8 @@ class Interface:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     """``own_name``: the addresses that the board's own host name resolves to. ``wireguard``: what
-    could carry a mesh; ``firewall``: the tool that works here, and whether it has rules."""
+    could carry a mesh; ``firewall``: the tool that works here, and whether it has rules.
+    ``arp_ignore``, ``arp_announce``: as sysctl gives them for all interfaces."""
 
     interfaces: tuple[Interface, ...] = ()
     own_name: tuple[str, ...] = ()
@@ -84,11 +85,14 @@ class Network:
     wireguard_why: str = ""
     firewall: Literal["nft", "iptables", "none"] | None = None
     firewall_active: bool | None = None
+    arp_ignore: int | None = None
+    arp_announce: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
-    """Bytes. ``free``: where releases go; ``swap_kind``: ``zram``, ``disk``, ``none``."""
+    """Bytes. ``free``: where releases go; ``swap_kind``: ``zram``, ``disk``,
+    ``sd`` (a memory card), ``none``."""
 
     free_bytes: int
     total_bytes: int
@@ -120,9 +124,11 @@ class UserFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jtop:
-    """jetson-stats, which is optional. ``member``: the login is in its group."""
+    """jetson-stats, which is optional. ``version``: of the package that the board's Python
+    imports; ``service_version``: of the running service; ``member``: the login is in its group."""
 
     version: str | None = None
+    service_version: str | None = None
     active: bool | None = None
     member: bool | None = None
 
