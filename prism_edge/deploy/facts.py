@@ -76,7 +76,8 @@ class Interface:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     """``own_name``: the addresses that the board's own host name resolves to. ``wireguard``: what
-    could carry a mesh; ``firewall``: the tool that works here, and whether it has rules.
+    could carry a mesh; ``firewall``: the tool that works here, and whether it has rules for what
+    comes in; both None without root.
     ``arp_ignore``, ``arp_announce``: as sysctl gives them for all interfaces."""
 
     interfaces: tuple[Interface, ...] = ()
@@ -94,12 +95,12 @@ class Storage:
     """Bytes. ``free``: where releases go; ``swap_kind``: ``zram``, ``disk``,
     ``sd`` (a memory card), ``none``."""
 
-    free_bytes: int
-    total_bytes: int
-    memory_bytes: int
-    available_bytes: int
-    swap_bytes: int
-    swap_kind: str
+    free_bytes: int | None = None
+    total_bytes: int | None = None
+    memory_bytes: int | None = None
+    available_bytes: int | None = None
+    swap_bytes: int | None = None
+    swap_kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
