@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from prism_edge.errors import SettingsError
+from prism_edge.mesh import MeshSettings
 from prism_edge.sections import at_least, known_keys, listed, nearest, one_of, read_section, typed
 
 if sys.version_info >= (3, 11):
@@ -82,11 +83,14 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeSettings:
-    """Limits of the daemon. Times in seconds."""
+    """Limits of the daemon, and what it proves itself by. Times in seconds."""
 
     host: str = ""  # empty: the board's own address, or loopback for a single board
     port: int = 8000
     token_file: Path | None = None
+    certificate: Path | None = None  # with its key: HTTPS
+    certificate_key: Path | None = None
+    authority: Path | None = None  # that signed the others' certificates; None: the system's
     max_batch: int = 8
     max_delay_s: float = 0.002
     queue: int = 64
@@ -102,6 +106,12 @@ class ServeSettings:
         at_least("serve", "exchange_timeout_s", self.exchange_timeout_s, 0.1)
         if not 0 <= self.port <= 65535:
             raise SettingsError(f"serve: port = {self.port}, allowed is 0 to 65535")
+        if (self.certificate is None) != (self.certificate_key is None):
+            raise SettingsError("serve: certificate and certificate_key go together; give both")
+
+    @property
+    def scheme(self) -> str:
+        return "http" if self.certificate is None else "https"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +144,13 @@ class LinkSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeploySettings:
+    """``tls``: ``prism-edge deploy`` gives every board a certificate of an authority kept here."""
+
+    tls: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """A whole cluster; the order of ``boards`` is the order of ranks, the leader first."""
 
@@ -146,9 +163,13 @@ class Settings:
     serve: ServeSettings = field(default_factory=ServeSettings)
     policy: PolicySettings = field(default_factory=PolicySettings)
     link: LinkSettings = field(default_factory=LinkSettings)
+    mesh: MeshSettings = field(default_factory=MeshSettings)
+    deploy: DeploySettings = field(default_factory=DeploySettings)
 
     def __post_init__(self) -> None:
         one_of("cluster", "kind", self.kind, get_args(Kind))
+        if self.mesh.subnet and self.kind != "boards":
+            raise SettingsError(f"mesh: subnet is for boards, not for kind = {self.kind!r}")
         if not self.name:
             raise SettingsError("cluster: name = '', a cluster needs a name")
         for what, key, values in (
@@ -162,6 +183,7 @@ class Settings:
         if not 1 <= len(self.boards) <= 8:
             raise SettingsError(f"boards: {len(self.boards)} listed, allowed is 1 to 8")
         one_of("cluster", "leader", self.leader, tuple(board.name for board in self.boards))
+        self.mesh.check([board.address for board in self.boards])
 
     def board(self, name: str) -> BoardSettings:
         """The board called ``name``; ``SettingsError`` lists the known ones."""
@@ -178,6 +200,15 @@ class Settings:
                 return model
         known = tuple(model.name for model in self.models)
         raise SettingsError(f"no model is called {name!r}{nearest(name, known)}")
+
+    def data_address(self, name: str) -> str:
+        """Where engines reach each other on board ``name``: on the mesh, if there is one."""
+        board = self.board(name)
+        return self.mesh.address(self.boards.index(board)) if self.mesh.subnet else board.address
+
+    def url(self, name: str) -> str:
+        """Where the daemon of board ``name`` is asked by others."""
+        return f"{self.serve.scheme}://{self.board(name).address}:{self.serve.port}"
 
     @property
     def ranked(self) -> tuple[BoardSettings, ...]:
@@ -233,7 +264,7 @@ def read_settings(path: Path) -> Settings:
 
 
 def _settings(data: dict[str, Any], base: Path) -> Settings:
-    sections = ("cluster", "boards", "models", "serve", "policy", "link")
+    sections = ("cluster", "boards", "models", "serve", "policy", "link", "mesh", "deploy")
     known_keys("the file", data, sections)
     cluster = data.get("cluster")
     if not isinstance(cluster, dict):
@@ -258,4 +289,6 @@ def _settings(data: dict[str, Any], base: Path) -> Settings:
         serve=read_section(ServeSettings, "serve", data.get("serve", {}), base),
         policy=read_section(PolicySettings, "policy", data.get("policy", {}), base),
         link=read_section(LinkSettings, "link", data.get("link", {}), base),
+        mesh=read_section(MeshSettings, "mesh", data.get("mesh", {}), base),
+        deploy=read_section(DeploySettings, "deploy", data.get("deploy", {}), base),
     )

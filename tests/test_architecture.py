@@ -23,6 +23,7 @@ PACKAGE = "prism_edge"
 LAYERS: dict[str, int] = {
     "errors": 0,
     "layout": 0,
+    "mesh": 0,
     "plan": 0,
     "sampling": 0,
     "sections": 0,
@@ -59,7 +60,7 @@ LAYERS: dict[str, int] = {
 }
 # What boards without torch, the agent and the command line import, directly or not, even lazily.
 TORCH_FREE = frozenset(
-    {"errors", "layout", "plan", "sampling", "sections", "settings", "spans", "traffic"}
+    {"errors", "layout", "mesh", "plan", "sampling", "sections", "settings", "spans", "traffic"}
     | {"tables", "cluster", "energy", "schedule", "report", "serve"}
 )
 TORCH = frozenset({"torch", "transformers"})

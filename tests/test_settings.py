@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from prism_edge import sections
+from prism_edge import mesh, sections
 from prism_edge import settings as module
 from prism_edge.errors import SettingsError
+from prism_edge.mesh import MeshSettings
 from prism_edge.settings import (
     BoardSettings,
+    DeploySettings,
     LinkSettings,
     ModelSettings,
     PolicySettings,
@@ -41,6 +43,8 @@ name = "a"
 address = "10.0.0.1"
 """
 TWO = SMALLEST + '[[boards]]\nname = "b"\naddress = "10.0.0.2"\n'
+
+BOARD_C = '[[boards]]\nname = "c"\naddress = "c.local"\n'
 
 
 def written(directory: Path, text: str) -> Path:
@@ -99,6 +103,9 @@ def test_every_value_of_a_full_file_arrives(tmp_path: Path) -> None:
     host = "0.0.0.0"
     port = 0
     token_file = "token"
+    certificate = "tls/a.crt"
+    certificate_key = "tls/a.key"
+    authority = "tls/authority.crt"
     max_batch = 2
     max_delay_s = 0
     queue = 3
@@ -112,6 +119,11 @@ def test_every_value_of_a_full_file_arrives(tmp_path: Path) -> None:
     [link]
     rate_bps = 1e6
     pace_file = "/run/pace.json"
+    [mesh]
+    interface = "wg-prism"
+    port = 4242
+    [deploy]
+    tls = true
     """
     assert read_settings(written(tmp_path, text)) == Settings(
         name="c",
@@ -134,6 +146,9 @@ def test_every_value_of_a_full_file_arrives(tmp_path: Path) -> None:
             host="0.0.0.0",
             port=0,
             token_file=tmp_path / "token",
+            certificate=tmp_path / "tls" / "a.crt",
+            certificate_key=tmp_path / "tls" / "a.key",
+            authority=tmp_path / "tls" / "authority.crt",
             max_batch=2,
             max_delay_s=0.0,
             queue=3,
@@ -143,6 +158,8 @@ def test_every_value_of_a_full_file_arrives(tmp_path: Path) -> None:
         ),
         policy=PolicySettings(objective="edp", exact=True, hysteresis=0.5),
         link=LinkSettings(rate_bps=1e6, pace_file=Path("/run/pace.json")),
+        mesh=MeshSettings(interface="wg-prism", port=4242),
+        deploy=DeploySettings(tls=True),
     )
 
 
@@ -175,6 +192,25 @@ def test_the_leader_is_rank_0_wherever_it_is_listed(tmp_path: Path) -> None:
     text = TWO.replace('name = "c"', 'name = "c"\nleader = "b"')
     found = read_settings(written(tmp_path, text))
     assert [board.name for board in found.ranked] == ["b", "a"]
+
+
+def test_without_a_mesh_engines_meet_where_boards_are_reached(tmp_path: Path) -> None:
+    found = read_settings(written(tmp_path, TWO))
+    assert [found.data_address(name) for name in "ab"] == ["10.0.0.1", "10.0.0.2"]
+
+
+def test_on_a_mesh_addresses_follow_the_order_of_the_file(tmp_path: Path) -> None:
+    mesh = '[mesh]\nsubnet = "10.99.0.0/24"\n'
+    found = read_settings(written(tmp_path, TWO.replace("[[", 'leader = "b"\n[[', 1) + mesh))
+    assert [found.data_address(name) for name in "ab"] == ["10.99.0.1", "10.99.0.2"]
+    assert found.url("a") == "http://10.0.0.1:8000"  # the control plane stays where it is
+    with pytest.raises(SettingsError, match="no board is called 'c'"):
+        found.data_address("c")
+
+
+def test_a_daemon_with_a_certificate_is_asked_over_https(tmp_path: Path) -> None:
+    files = '[serve]\nport = 1\ncertificate = "c"\ncertificate_key = "k"\n'
+    assert read_settings(written(tmp_path, SMALLEST + files)).url("a") == "https://10.0.0.1:1"
 
 
 # -- what is refused ---------------------------------------------------------------------------
@@ -279,6 +315,34 @@ REFUSED = {
     ),
     "hysteresis": (SMALLEST + "[policy]\nhysteresis = -0.1", ("policy", "hysteresis = -0.1")),
     "rate": (SMALLEST + "[link]\nrate_bps = 0", ("link", "rate_bps = 0")),
+    "certificate alone": (
+        SMALLEST + '[serve]\ncertificate = "c"',
+        ("serve", "certificate_key", "give both"),
+    ),
+    "key alone": (SMALLEST + '[serve]\ncertificate_key = "c"', ("serve", "certificate", "both")),
+    "mesh key": (SMALLEST + "[mesh]\nsubmet = 1", ("mesh", "'submet'", "did you mean 'subnet'?")),
+    "deploy key": (SMALLEST + "[deploy]\nssl = true", ("deploy", "'ssl'", "tls")),
+    **{
+        f"mesh {subnet}": (SMALLEST + f'[mesh]\nsubnet = "{subnet}"', ("mesh", subnet, said))
+        for subnet, said in {
+            "10.99.0": "10.99.0.0/24",
+            "10.99.0.1/24": "host bits",
+            "fd00::/64": "IPv4",
+            "10.99.0.0/33": "IPv4",
+            "224.1.0.0/24": "hosts",
+            "127.1.0.0/24": "hosts",
+            "0.0.0.0/0": "hosts",
+            "10.99.0.0/31": "room for 0, 1 boards",
+            "10.0.0.0/24": "contains 10.0.0.1",
+        }.items()
+    },
+    "mesh room": (TWO + BOARD_C + '[mesh]\nsubnet = "10.9.0.0/30"', ("mesh", "room for 2, 3")),
+    "mesh interface": (SMALLEST + '[mesh]\ninterface = "a b"', ("mesh", "interface = 'a b'", "14")),
+    "mesh port": (SMALLEST + "[mesh]\nport = 0", ("mesh", "port = 0", "1 to 65535")),
+    "mesh of a lab": (
+        SMALLEST.replace('"c"', '"c"\nkind = "lab"') + '[mesh]\nsubnet = "10.9.0.0/24"',
+        ("mesh", "kind = 'lab'"),
+    ),
     "not toml": ("[cluster", ("cannot be read",)),
     "key twice": ("[cluster]\nname = 'a'\nname = 'b'", ("overwrite",)),
 }
@@ -384,6 +448,8 @@ def fields_of_settings() -> dict[str, set[str]]:
         "serve": ServeSettings,
         "policy": PolicySettings,
         "link": LinkSettings,
+        "mesh": MeshSettings,
+        "deploy": DeploySettings,
     }
     names = {key: {f.name for f in dataclasses.fields(kind)} for key, kind in sections.items()}
     return {"cluster": own - set(sections), **names}
@@ -421,6 +487,8 @@ def test_the_example_shows_the_defaults_of_the_daemon() -> None:
     assert found.serve == ServeSettings()
     assert found.policy == PolicySettings()
     assert found.link.pace_file is None
+    assert found.mesh == MeshSettings()
+    assert found.deploy == DeploySettings()
 
 
 def test_the_serving_guide_lists_every_setting_of_the_daemon_with_its_default() -> None:
@@ -439,7 +507,7 @@ def test_the_serving_guide_lists_every_setting_of_the_daemon_with_its_default() 
 # -- where it must run -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("source", [module.__file__, sections.__file__])
+@pytest.mark.parametrize("source", [module.__file__, sections.__file__, mesh.__file__])
 def test_settings_need_nothing_but_the_standard_library_and_tomli(source: str) -> None:
     """A board's system Python reads them too."""
     tree = ast.parse(Path(source).read_text(encoding="utf-8"))

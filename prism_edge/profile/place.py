@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prism_edge.cluster.host import Host
@@ -68,7 +68,10 @@ def link_of(settings: Settings) -> tuple[str | None, str]:
 
 
 def board_hosts(settings: Settings) -> tuple[SshHost, ...]:
-    """The boards by rank, all looked at at once: prism-edge and the models are there."""
+    """The boards by rank, all looked at at once: prism-edge and the models are there.
+
+    Engines on them meet where a daemon's would, on the mesh if there is one.
+    """
     mute = [board.name for board in settings.ranked if not board.ssh]
     if mute:
         raise SettingsError(
@@ -84,7 +87,10 @@ def board_hosts(settings: Settings) -> tuple[SshHost, ...]:
             raise error
     if wrong:
         raise ClusterError("\n".join(map(str, wrong)))
-    return tuple(future.result() for future in found)
+    return tuple(
+        replace(future.result(), address=settings.data_address(board.name))
+        for board, future in zip(settings.ranked, found, strict=True)
+    )
 
 
 @contextmanager

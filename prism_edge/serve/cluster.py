@@ -84,7 +84,8 @@ class Cluster:
         for rank, name in enumerate(ranks):
             text = re.sub(rf"\brank {rank}\b", name, text)
         for board in self._settings.boards:
-            text = text.replace(f"[{board.address}]", f"{board.name} [{board.address}]")
+            address = self._settings.data_address(board.name)
+            text = text.replace(f"[{address}]", f"{board.name} [{address}]")
         return text
 
     def hello(self, said: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,8 +116,8 @@ class Cluster:
         if seat is None or self._store_port is None:
             return {"seat": None}
         epoch, rank, size = seat
-        leader = self._settings.board(self._settings.leader)
-        where = {"store_host": leader.address, "store_port": self._store_port}
+        store_host = self._settings.data_address(self._settings.leader)
+        where = {"store_host": store_host, "store_port": self._store_port}
         return {"seat": {"epoch": epoch, "rank": rank, "size": size, **where}}
 
     def engine_event(self, message: Message, models: Mapping[str, Served]) -> None:
@@ -181,7 +182,7 @@ class Cluster:
                 epoch=epoch.number,
                 rank=0,
                 size=len(epoch.ranks),
-                store_host=self._settings.board(self._settings.leader).address,
+                store_host=self._settings.data_address(self._settings.leader),
                 store_port=self._store_port,
             )
             self._log_epoch("forming")

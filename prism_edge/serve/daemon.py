@@ -54,7 +54,7 @@ async def serve(settings: Settings, board: str, journal_path: Path | None) -> No
     listener = listen(host, limits.port)
     argv = engine_argv(
         settings.models,
-        address=own.address,
+        address=settings.data_address(board),
         leader=board == settings.leader,
         timeout_s=limits.exchange_timeout_s,
         pace_file=settings.link.pace_file,

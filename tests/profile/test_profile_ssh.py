@@ -18,6 +18,8 @@ from sshd import SshBoards, gone, ssh_boards
 from prism_edge import tables
 from prism_edge.cluster.lab import Lab
 from prism_edge.cluster.modes import obstacle
+from prism_edge.profile.place import board_hosts
+from prism_edge.settings import read_settings
 
 pytestmark = [
     *(pytest.mark.gloo, pytest.mark.lab, pytest.mark.ssh, pytest.mark.slow),
@@ -58,6 +60,13 @@ def cluster(boards: SshBoards, tmp_path: Path) -> Path:
 def profile_argv(cluster: Path, *options: str) -> list[str]:
     argv = [sys.executable, "-m", "prism_edge", "profile", "--cluster", str(cluster)]
     return [*argv, "--batches", "1", "--l", "2", *options]
+
+
+def test_on_a_mesh_engines_are_to_meet_there(boards: SshBoards, cluster: Path) -> None:
+    cluster.write_text(cluster.read_text() + '\n[mesh]\nsubnet = "10.99.0.0/24"\n')
+    hosts = board_hosts(read_settings(cluster))
+    assert [host.address for host in hosts] == ["10.99.0.1", "10.99.0.2"]
+    assert [host.target for host in hosts] == [board.ssh for board in boards.boards()]
 
 
 def test_two_boards_are_profiled_from_one_command(boards: SshBoards, cluster: Path) -> None:

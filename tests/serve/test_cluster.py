@@ -14,6 +14,7 @@ from prism_edge.engine.client import EngineGoneError
 from prism_edge.engine.manifest import PROTOCOL
 from prism_edge.engine.messages import Message
 from prism_edge.errors import InputError
+from prism_edge.mesh import MeshSettings
 from prism_edge.serve.cluster import Cluster
 from prism_edge.serve.metrics import Metrics
 from prism_edge.serve.models import served_models
@@ -44,7 +45,7 @@ class Engine:
 class Board:
     """The cluster as worker b and the leader's engine meet it."""
 
-    def __init__(self, directory: Path, boards: str = "ab") -> None:
+    def __init__(self, directory: Path, boards: str = "ab", subnet: str = "") -> None:
         settings = Settings(
             name="c",
             leader="a",
@@ -52,6 +53,7 @@ class Board:
             boards=tuple(
                 BoardSettings(name=name, address=f"10.0.0.{k + 1}") for k, name in enumerate(boards)
             ),
+            mesh=MeshSettings(subnet=subnet),
         )
         self.path = directory / "journal.sqlite"
         self.journal = Journal.open(self.path, cluster="c", kind="boards", power={})
@@ -94,6 +96,19 @@ class Board:
 def board(tmp_path: Path) -> Any:
     board = Board(tmp_path)
     yield board
+    board.journal.close()
+
+
+def test_on_a_mesh_boards_meet_there_and_are_named_by_their_addresses_there(tmp_path: Path) -> None:
+    board = Board(tmp_path, subnet="10.99.0.0/24")
+    board.engine_says("ready", **READY)
+    seat = board.hello()
+    assert seat is not None
+    assert seat["store_host"] == "10.99.0.1"
+    board.hello(seat=1)
+    assert board.engine.orders[0][1]["store_host"] == "10.99.0.1"
+    said = "rank 0: lost rank 1: Connection closed by peer [10.99.0.2]:4711"
+    assert board.cluster.name_boards(said, "ab").endswith("by peer b [10.99.0.2]:4711")
     board.journal.close()
 
 
