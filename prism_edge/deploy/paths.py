@@ -17,6 +17,8 @@ TOKEN = f"{ETC}/token"
 CERTIFICATE = f"{ETC}/tls/board.crt"
 CERTIFICATE_KEY = f"{ETC}/tls/board.key"
 AUTHORITY = f"{ETC}/tls/authority.crt"
+MESH_KEY = f"{ETC}/mesh.key"  # WireGuard's, made on the board, never leaves it
+MESH_PUBLIC_KEY = f"{ETC}/mesh.pub"
 
 STATE = "/var/lib/prism-edge"
 MODELS = f"{STATE}/models"  # MODELS/NAME-DIGEST; complete as soon as it exists
