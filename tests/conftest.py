@@ -57,7 +57,10 @@ NEEDS: dict[str, tuple[str, Callable[[], bool]]] = {
         "OpenSSH server, and root to run it (apt-get install openssh-server)",
         lambda: os.geteuid() == 0 and Path("/usr/sbin/sshd").exists(),
     ),
-    "boards": ("root and systemd-nspawn", lambda: runs("systemd-nspawn", "--version")),
+    "boards": (
+        "root, systemd-nspawn and debootstrap (apt-get install systemd-container debootstrap)",
+        lambda: os.geteuid() == 0 and all(map(shutil.which, ("systemd-nspawn", "debootstrap"))),
+    ),
     "gpu": ("CUDA device", has_gpu),
     "browser": ("Chromium on PATH", lambda: any(map(shutil.which, BROWSERS))),
 }
