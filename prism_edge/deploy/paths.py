@@ -17,6 +17,10 @@ TOKEN = f"{ETC}/token"
 CERTIFICATE = f"{ETC}/tls/board.crt"
 CERTIFICATE_KEY = f"{ETC}/tls/board.key"
 AUTHORITY = f"{ETC}/tls/authority.crt"
+MESH_KEY = f"{ETC}/mesh.key"  # root's alone, made there and never read by us
+MESH_PUBLIC_KEY = f"{ETC}/mesh.pub"
+MESH_FIREWALL = f"{ETC}/mesh-firewall"  # a script
+MESH_NFT = f"{ETC}/mesh.nft"
 MESH_KEY = f"{ETC}/mesh.key"  # WireGuard's, made on the board, never leaves it
 MESH_PUBLIC_KEY = f"{ETC}/mesh.pub"
 
@@ -39,3 +43,13 @@ def release(identity: str) -> str:
 def model(name: str, digest: str) -> str:
     """The directory of a model with this content."""
     return f"{MODELS}/{name}-{digest[:12]}"
+
+
+def mesh_conf(interface: str) -> str:
+    """What wg-quick@INTERFACE is configured by."""
+    return f"/etc/wireguard/{interface}.conf"
+
+
+def mesh_drop_in(interface: str) -> str:
+    """What is added to wg-quick@INTERFACE."""
+    return f"/etc/systemd/system/wg-quick@{interface}.service.d/prism-edge.conf"
