@@ -29,14 +29,23 @@ app.command("plan")(plan_cmd.plan)
 app.command("report")(report.report)
 
 
-@app.callback()
-def about(
-    version: Annotated[bool, typer.Option("--version", help="print the version and exit")] = False,
-) -> None:
-    """Measure a few boards, then answer every Transformer request by the fastest plan."""
-    if version:
+def show_version(wanted: bool) -> None:
+    """Print it before typer asks for a command."""
+    if wanted:
         print(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=show_version, is_eager=True, help="print the version and exit"
+        ),
+    ] = False,
+) -> None:
+    """Measure a few boards, then answer every Transformer request by the fastest plan."""
 
 
 def main() -> None:
