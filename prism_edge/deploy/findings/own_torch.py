@@ -1,0 +1,157 @@
+"""The board's own torch: whether it loads, has a GPU, and can talk to other boards."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from packaging.version import InvalidVersion, Version
+
+from prism_edge.deploy.facts import TorchFacts
+from prism_edge.deploy.findings.finding import Case, Finding
+
+# Below the first torch only transformers below the second loads it (transformers' own check at run
+# time; a later one logs "Disabling PyTorch" and goes on without models).
+TRANSFORMERS = (("2.1", "4.47"), ("2.2", "5"), ("2.4", "5"), ("2.6", "5.15"))
+WHEEL = re.compile(r"transformers-([^-]+)-")
+LIBRARIES = {  # that a torch for Jetson loads and neither JetPack nor its wheel brings
+    "libcusparseLt": "cuSPARSELt, which JetPack 6 lacks: install libcusparse-lt from NVIDIA's "
+    "developer site, in the version that this torch was built for",
+    "libnvpl": "NVPL, which this torch was built for (SBSA servers): install nvpl, or the torch "
+    "for this JetPack instead",
+    "libcudss": "cuDSS, which this torch was built for: install libcudss, or the torch for this "
+    "JetPack instead",
+    "libcudnn": "cuDNN in the version that this torch was built for: install the torch for this "
+    "JetPack, or that cuDNN",
+}
+
+
+def findings(case: Case) -> Iterator[Finding]:
+    torch = case.facts.torch
+    if torch.version is None:
+        yield _missing(case, torch)
+        return
+    if torch.error is not None:
+        yield _broken(torch, torch.error)
+    elif torch.distributed is False or torch.gloo is False:
+        yield _no_distributed(case, torch)
+    if torch.error is None:
+        yield from _cuda(case, torch)
+    location = torch.location or ""
+    if re.match(r"/home/|/root/", location):
+        yield Finding(
+            code="torch-in-home",
+            severity="blocked",
+            what=f"torch {torch.version} is in a home directory, where the service may not look",
+            where=location,
+            remedy=f"Install it for all users, from the wheel that it came from:\n"
+            f"$ sudo python3 -m pip install --no-deps torch-{torch.version}-*.whl",
+        )
+    yield from _transformers(case, torch.version)
+
+
+def right_torch(case: Case) -> str:
+    """Where to get the torch that fits this board."""
+    jetpack = case.facts.identity.jetpack
+    if not case.jetson:
+        return "install a torch that was built with it (pip's are), or let deploy bring one"
+    name = "this board's JetPack" if jetpack is None else f"JetPack {jetpack}"
+    return (
+        f"install the torch for {name} from the Jetson AI Lab community index, or build PyTorch "
+        f"with USE_DISTRIBUTED=1 USE_GLOO=1"
+    )
+
+
+def _missing(case: Case, torch: TorchFacts) -> Finding:
+    said = f": {torch.error}" if torch.error else ""
+    if not case.jetson and not case.cuda:
+        return Finding(
+            code="torch-missing",
+            severity="note",
+            what=f"no torch of its own{said}",
+            where="python3 -c 'import torch'",
+            remedy="Nothing to do: a release brings one along.",
+        )
+    return Finding(
+        code="torch-missing",
+        severity="blocked" if case.cuda else "warning",
+        what=f"no torch of its own{said}; one that a release brings computes on the CPU only",
+        where="python3 -c 'import torch'",
+        remedy=f"To compute on the GPU, {right_torch(case)}.",
+    )
+
+
+def _broken(torch: TorchFacts, error: str) -> Finding:
+    missing = next((words for name, words in LIBRARIES.items() if name in error), None)
+    return Finding(
+        code="torch-broken",
+        severity="blocked",
+        what=f"torch {torch.version} is installed and cannot be imported: {error}",
+        where=torch.location or "python3 -c 'import torch'",
+        remedy=f"It needs {missing}."
+        if missing
+        else "Make this work as any user, then check again:\n$ python3 -c 'import torch'",
+    )
+
+
+def _no_distributed(case: Case, torch: TorchFacts) -> Finding:
+    return Finding(
+        code="torch-no-distributed",
+        severity="blocked" if case.several else "warning",
+        what=f"distributed mode unavailable: this PyTorch ({torch.version}) was built without "
+        f"torch.distributed/GLOO; local mode only",
+        where=torch.location or "torch",
+        remedy=f"Fix: {right_torch(case)}.",
+    )
+
+
+def _cuda(case: Case, torch: TorchFacts) -> Iterator[Finding]:
+    if torch.cuda is None and (case.cuda or case.jetson):
+        meant = "device = 'cuda'" if case.cuda else "a Jetson, whose GPU it cannot use"
+        yield Finding(
+            code="torch-cpu-only",
+            severity="blocked" if case.cuda else "warning",
+            what=f"torch {torch.version} was built without CUDA, on {meant}"
+            if not case.cuda
+            else f"torch {torch.version} was built without CUDA, and cluster.toml says {meant}",
+            where=torch.location or "torch",
+            remedy="pip has perhaps replaced the board's torch by the one of its index. Remove it "
+            f"(sudo python3 -m pip uninstall torch), then {right_torch(case)}.",
+        )
+    elif torch.cuda is not None and torch.cuda_available is False and (case.cuda or case.jetson):
+        yield Finding(
+            code="torch-cuda-unusable",
+            severity="blocked" if case.cuda else "warning",
+            what=f"torch {torch.version} was built for CUDA {torch.cuda} and finds no GPU it can "
+            f"use",
+            where="torch.cuda.is_available()",
+            remedy="Is the login in the groups video and render, and does this CUDA belong to the "
+            "board's JetPack? A torch for servers (SBSA, CUDA 13) cannot talk to the driver of "
+            "JetPack 5 and 6.",
+        )
+
+
+def _transformers(case: Case, torch_version: str) -> Iterator[Finding]:
+    """Of the wheels that deploy has sent; tokenizers work either way."""
+    below = transformers_below(torch_version)
+    sent = [found[1] for name in case.facts.installed.wheels if (found := WHEEL.match(name))]
+    if below is None or not sent:
+        return
+    if all(Version(version) >= Version(below) for version in sent):
+        yield Finding(
+            code="transformers-floor",
+            severity="note",
+            what=f"transformers {', '.join(sent)} does not load torch {torch_version}; only "
+            f"comparisons with Hugging Face (bench engine) need that it does",
+            where="the wheels of the release",
+            remedy=f"Make the bundle with transformers<{below}.",
+        )
+
+
+def transformers_below(torch_version: str) -> str | None:
+    """The transformers from which on this torch is too old; None: none that is known."""
+    try:
+        version = Version(torch_version)
+    except InvalidVersion:
+        return None
+    return next((below for floor, below in TRANSFORMERS if version < Version(floor)), None)
