@@ -1,0 +1,90 @@
+"""Everything that is known about a board, in a handful of round trips that change nothing on it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+
+from prism_edge.deploy.assemble import LOGIN, ROOT, assemble, sudo
+from prism_edge.deploy.facts import Facts
+from prism_edge.deploy.here import Here
+from prism_edge.deploy.probes import clock, installed, torch
+from prism_edge.deploy.probes import python as python_probe
+from prism_edge.deploy.probes.script import SILENCE, Answer, answers, script
+from prism_edge.deploy.runner import Runner
+from prism_edge.errors import ClusterError, UnreachableError
+
+_QUICK_S = 10.0  # for a probe that reads; those that wait for a daemon are the slowest
+_HASH_S = 240.0  # for one that hashes whatever lies there
+_SKEW_ROUNDS = 3
+
+
+def gather(runner: Runner, files: Sequence[str] = (), python: str = "python3") -> Facts:
+    """What the board says of itself, the states of ``files`` among it; ``python`` is one of it.
+
+    What cannot be found out is None. Without root that is more, and what only root may read looks
+    as if it were not there. The digest of torch is left to ``torch_digest``. Raises
+    ``UnreachableError`` when the board is lost, ``ClusterError`` when it has no usable shell.
+    """
+    for_login = {**LOGIN, "python": python_probe.command(python)}
+    as_login = _ask(runner, for_login, limit_s=_QUICK_S)
+    root = sudo(as_login, root=False) in ("root", "free") or _may(runner)
+    for_root = {**ROOT, "files": installed.files_command(files)}
+    as_root = _ask(runner, for_root, limit_s=_HASH_S, root=root)
+    for_torch = {"torch": torch.command(python)}  # by itself: it takes seconds, and may not end
+    return assemble(
+        runner.name,
+        as_login,
+        as_root,
+        torch_said=_ask(runner, for_torch, limit_s=torch.LIMIT_S)["torch"],
+        files=files,
+        root=root,
+        skew=None if isinstance(runner, Here) else _skew(runner),
+    )
+
+
+def torch_digest(runner: Runner, python: str = "python3") -> str | None:
+    """The digest of the content of every file of its torch, torchvision, torchaudio and numpy.
+
+    ``None``: it has none of them. ``python``: better as ``PythonFacts.executable``, because root
+    may find another by name. Raises ``ClusterError`` when it cannot be found out.
+    """
+    done = runner.run(torch.digest_command(python), root=True, timeout_s=torch.DIGEST_S)
+    found = torch.digest(done.out) if done.code == 0 else None
+    if found is None:
+        said = done.err.strip().splitlines() or [f"it ended with code {done.code}"]
+        raise ClusterError(
+            f"board {runner.name}: the files of its torch cannot be read with {python}: {said[-1]}"
+        )
+    return found[0]
+
+
+def _ask(
+    runner: Runner, commands: Mapping[str, str], *, limit_s: float, root: bool = False
+) -> dict[str, Answer]:
+    token = secrets.token_hex(16)
+    # Probes rarely take their limit; all of them together never do.
+    done = runner.run(script(commands, token, limit_s), root=root, timeout_s=60.0 + 2 * limit_s)
+    found = answers(done.out, token)
+    return {name: found.get(name, SILENCE) for name in commands}
+
+
+def _may(runner: Runner) -> bool:
+    """Whether the runner has a way to root, with a password for example."""
+    try:
+        return runner.run("true", root=True).code == 0
+    except UnreachableError:
+        raise
+    except ClusterError:
+        return False
+
+
+def _skew(runner: Runner) -> tuple[float, float] | None:
+    """Out of the quickest of a few answers."""
+    found = []
+    for _ in range(_SKEW_ROUNDS):
+        before_s = time.time()
+        said = runner.run(clock.NOW).out
+        found.append(clock.skew(said, before_s, time.time()))
+    return min(filter(None, found), key=lambda skew: skew[1], default=None)

@@ -1,0 +1,53 @@
+"""Disk, memory and swap in bytes, and what kind of swap it is."""
+
+from __future__ import annotations
+
+import re
+
+from prism_edge.deploy import paths
+from prism_edge.deploy.facts import Storage
+
+DISK = f"""\
+d={paths.RELEASES}
+while [ ! -d "$d" ]; do d=$(dirname "$d"); done
+df -Pk "$d\""""
+MEMORY = "cat /proc/meminfo"
+# A line per swap: the block device it is on, and whether that is an SD card ("SD") or not.
+SWAPS = """\
+echo swaps
+tail -n +2 /proc/swaps | while read -r device kind rest; do
+    [ "$kind" = file ] && device=$(df -P "$device" | tail -n 1 | cut -d " " -f 1)
+    block=${device##*/}
+    echo "$device $(cat "/sys/block/${block%p[0-9]*}/device/type" 2>/dev/null)"
+done
+:"""
+
+
+def storage(disk: str, memory: str, swaps: str) -> Storage:
+    """What is known of it; a table that cannot be read leaves its numbers None."""
+    size = re.search(r"\s(\d+)\s+\d+\s+(\d+)\s+\d+%\s+/", disk, re.ASCII)
+    kilobytes = dict(re.findall(r"^(\w+):\s+(\d{1,15}) kB$", memory, re.MULTILINE | re.ASCII))
+
+    def known(name: str) -> int | None:
+        return int(kilobytes[name]) * 1024 if name in kilobytes else None
+
+    return Storage(
+        free_bytes=int(size[2]) * 1024 if size else None,
+        total_bytes=int(size[1]) * 1024 if size else None,
+        memory_bytes=known("MemTotal"),
+        available_bytes=known("MemAvailable"),
+        swap_bytes=known("SwapTotal"),
+        swap_kind=swap_kind(swaps),
+    )
+
+
+def swap_kind(swaps: str) -> str | None:
+    """The worst of them: an SD card, any other disk, compressed memory; None: it is not known."""
+    head, *lines = swaps.splitlines() or [""]
+    if head != "swaps":
+        return None
+    if any(line.endswith(" SD") for line in lines):
+        return "sd"
+    if any(not line.startswith("/dev/zram") for line in lines):
+        return "disk"
+    return "zram" if lines else "none"
