@@ -38,8 +38,8 @@ class PythonFacts:
 class TorchFacts:
     """The board's own torch, seen without any environment of ours. ``pins``: exact versions of
     torch, torchvision, torchaudio and numpy as installed. ``digest``: of the content of all their
-    files. ``location``: the directory they are imported from. ``error``: why the import failed, or what was
-    tried after it did not end; ``gloo_error``: why a group of one rank failed."""
+    files. ``location``: the directory they are imported from. ``error``: why the import failed, or
+    what came after it did not end. ``gloo_error``: why a group of one rank failed."""
 
     version: str | None = None
     location: str | None = None
