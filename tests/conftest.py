@@ -61,6 +61,10 @@ NEEDS: dict[str, tuple[str, Callable[[], bool]]] = {
         "root, systemd-nspawn and debootstrap (apt-get install systemd-container debootstrap)",
         lambda: os.geteuid() == 0 and all(map(shutil.which, ("systemd-nspawn", "debootstrap"))),
     ),
+    "ansible": (
+        "Ansible (scripts/lint.sh puts it into .venv-lint)",
+        lambda: (Path(__file__).parents[1] / ".venv-lint/bin/ansible-playbook").exists(),
+    ),
     "gpu": ("CUDA device", has_gpu),
     "browser": ("Chromium on PATH", lambda: any(map(shutil.which, BROWSERS))),
 }
