@@ -40,6 +40,9 @@ def infer(
     tokenizer: Annotated[Path | None, typer.Option(help="directory of the tokenizer")] = None,
     output: Annotated[Path | None, typer.Option(help=".npz to write the outputs to")] = None,
     token_file: Annotated[Path | None, typer.Option(help="file with the bearer token")] = None,
+    authority: Annotated[
+        Path | None, typer.Option(help="PEM file of who signed the daemon's certificate (https)")
+    ] = None,
     timeout: Annotated[float, typer.Option(help="longest wait in seconds", min=0.1)] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
@@ -72,7 +75,9 @@ def infer(
             return read_text(text, tokenizer, takes)
 
         token = None if token_file is None else read_token(token_file)
-        outputs, about = _there(url, model, wanted, prepare, token=token, timeout_s=timeout)
+        outputs, about = _there(
+            url, model, wanted, prepare, token=token, timeout_s=timeout, authority=authority
+        )
     if output is not None:
         write_npz(output, outputs)
         about["output"] = str(output)
@@ -149,12 +154,13 @@ def _there(
     *,
     token: str | None,
     timeout_s: float,
+    authority: Path | None,
 ) -> tuple[Arrays, dict[str, object]]:
     import time
 
     from prism_edge.serve.oip_client import Daemon
 
-    with Daemon(url, token=token, timeout_s=timeout_s) as daemon:
+    with Daemon(url, token=token, timeout_s=timeout_s, authority=authority) as daemon:
         arrays = prepare(daemon.inputs(model))
         start_s = time.monotonic()
         reply = daemon.infer(model, arrays, {} if plan is None else {"plan": str(plan)})

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import signal
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -28,10 +29,14 @@ from prism_edge.serve.http import create_app
 from prism_edge.serve.leader import Leader
 from prism_edge.serve.listen import listen
 from prism_edge.serve.metrics import Metrics
+from prism_edge.serve.notify import Notifier, keep_told
 from prism_edge.serve.power import keep_sampling
 from prism_edge.serve.record import Record
+from prism_edge.serve.release import release_of
+from prism_edge.serve.selftest import self_test
 from prism_edge.serve.staging import measured_staging
 from prism_edge.serve.supervisor import Supervisor
+from prism_edge.serve.tls import check_certificate
 from prism_edge.serve.worker import Worker
 from prism_edge.settings import Settings
 
@@ -48,6 +53,9 @@ async def serve(settings: Settings, board: str, journal_path: Path | None) -> No
     """
     own, limits = settings.board(board), settings.serve
     token, metrics = _token(limits.token_file), Metrics()
+    release, notifier = release_of(Path(sys.prefix)), Notifier(os.environ, os.getpid())
+    if limits.certificate is not None and limits.certificate_key is not None:
+        check_certificate(limits.certificate, limits.certificate_key)
     host = limits.host or own.address
     if board != settings.leader and not limits.port:
         raise SettingsError("serve: port = 0, but a worker finds its leader by the port; name one")
@@ -71,16 +79,32 @@ async def serve(settings: Settings, board: str, journal_path: Path | None) -> No
         service = Leader(settings, cluster, Decider(settings, record.noted), record, metrics)
     else:
         service = Worker(settings, board, token)
-    supervisor = Supervisor(argv, local_popen, service.engine_event)
+    supervisor = Supervisor(
+        argv,
+        local_popen,
+        service.engine_event,
+        test=lambda engine, ready: self_test(engine, ready, limits.timeout_s),
+    )
     service.engine = supervisor
     if cluster is not None:
         cluster.engine = supervisor
-    app = create_app(service, token=token, max_body_bytes=limits.max_body_bytes, metrics=metrics)
+    app = create_app(
+        service,
+        token=token,
+        max_body_bytes=limits.max_body_bytes,
+        metrics=metrics,
+        release=release,
+    )
     if cluster is not None:
         _add_cluster(app, cluster, record)
     server = _Server(
         uvicorn.Config(
-            app, log_level="warning", lifespan="off", timeout_graceful_shutdown=LAST_BYTES_S
+            app,
+            log_level="warning",
+            lifespan="off",
+            timeout_graceful_shutdown=LAST_BYTES_S,
+            ssl_certfile=limits.certificate,
+            ssl_keyfile=limits.certificate_key,
         )
     )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -89,15 +113,20 @@ async def serve(settings: Settings, board: str, journal_path: Path | None) -> No
         asyncio.create_task(_keep(supervisor, board)),
         serving,
         asyncio.create_task(service.run()),
+        asyncio.create_task(keep_told(notifier, service.readiness, supervisor.alive)),
         asyncio.create_task(
             keep_sampling(own, sampled, lambda text: record.event("power", f"{board}: {text}"))
         ),
     ]
     if cluster is not None:
         tasks.append(asyncio.create_task(_tick(cluster)))
-    print(f"{board}: serving on http://{host}:{listener.getsockname()[1]}", flush=True)
+    if release is not None:
+        print(f"{board}: release {release}", flush=True)
+        record.event("release", release)
+    port = listener.getsockname()[1]
+    print(f"{board}: serving on {limits.scheme}://{host}:{port}", flush=True)
     try:
-        await _until_stopped(tasks, service)
+        await _until_stopped(tasks, service, notifier)
         server.should_exit = True
         await serving
     finally:
@@ -114,7 +143,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _until_stopped(tasks: list[asyncio.Task[None]], service: Leader | Worker) -> None:
+async def _until_stopped(
+    tasks: list[asyncio.Task[None]], service: Leader | Worker, notifier: Notifier
+) -> None:
     """Returns after a signal and a drain; raises what a task raised."""
     loop, asked = asyncio.get_running_loop(), asyncio.Event()
 
@@ -132,6 +163,7 @@ async def _until_stopped(tasks: list[asyncio.Task[None]], service: Leader | Work
         if task is not waiter and not task.cancelled() and task.exception() is not None:
             waiter.cancel()
             task.result()
+    notifier.say("STOPPING=1")
     service.draining = True
     if isinstance(service, Leader) and not await service.drain(DRAIN_S):
         LOG.warning("some requests were not answered within %.0f s", DRAIN_S)

@@ -45,12 +45,20 @@ ANSWERS: dict[type[Exception], tuple[int, Outcome]] = {
 
 
 def create_app(
-    service: Service, *, token: str | None, max_body_bytes: int, metrics: Metrics
+    service: Service,
+    *,
+    token: str | None,
+    max_body_bytes: int,
+    metrics: Metrics,
+    release: str | None = None,
 ) -> FastAPI:
-    """The application; ``token`` None leaves it open, else every path but live asks for it."""
+    """The application; ``token`` None leaves it open, else every path but live asks for it.
+
+    ``release``: the deployed one that this is; None: none was deployed.
+    """
     if token is not None and not token.strip():
         raise SettingsError("token: is empty; write one into the token file, or set no token file")
-    edge = _Edge(service, max_body_bytes, metrics)
+    edge = _Edge(service, max_body_bytes, metrics, release)
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     app.add_middleware(Guard, token=token)
     app.add_exception_handler(HTTPException, _refused)
@@ -75,20 +83,18 @@ def create_app(
 class _Edge:
     """The endpoints."""
 
-    def __init__(self, service: Service, max_body_bytes: int, metrics: Metrics) -> None:
+    def __init__(
+        self, service: Service, max_body_bytes: int, metrics: Metrics, release: str | None
+    ) -> None:
         self._service = service
         self._max_body_bytes = max_body_bytes
         self._metrics = metrics
+        self._release = release
 
     async def server(self, request: Request) -> Response:
-        return json_response(
-            200,
-            {
-                "name": "prism-edge",
-                "version": prism_edge.__version__,
-                "extensions": EXTENSIONS,
-            },
-        )
+        said = {"name": "prism-edge", "version": prism_edge.__version__, "extensions": EXTENSIONS}
+        # no member of the protocol: there only where it says something
+        return json_response(200, said | ({"release": self._release} if self._release else {}))
 
     async def live(self, request: Request) -> Response:
         return json_response(200, {"live": True})
@@ -142,12 +148,12 @@ class _Edge:
         return Response(self._metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
     async def status(self, request: Request) -> Response:
-        return json_response(200, self._service.status())
+        return json_response(200, self._status())
 
     async def page(self, request: Request) -> Response:
         service = self._service
         html = render_page(
-            prism_edge.__version__, service.readiness(), service.models(), service.status()
+            prism_edge.__version__, service.readiness(), service.models(), self._status()
         )
         return HTMLResponse(html, headers={"Content-Security-Policy": PAGE_POLICY})
 
@@ -198,6 +204,9 @@ class _Edge:
         )
         method = str(reply.parameters.get("plan", "unknown")).partition(":")[0]
         return Response(encoded, headers=headers), method
+
+    def _status(self) -> dict[str, object]:
+        return {**self._service.status(), "release": self._release}
 
     def _find(self, request: Request) -> ModelInfo:
         name, version = request.path_params["model"], request.path_params.get("version")

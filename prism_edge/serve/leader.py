@@ -73,7 +73,8 @@ class Leader:
         if self.draining:
             return Readiness(ready=False, reason="draining")
         if self.engine is None or not self.engine.ready:
-            return Readiness(ready=False, reason="the engine is loading")
+            complaint = self.engine.complaint if self.engine else None
+            return Readiness(ready=False, reason=complaint or "the engine is loading")
         return Readiness(ready=True, reason=self._degraded())
 
     def status(self) -> Mapping[str, object]:

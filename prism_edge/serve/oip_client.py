@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 
 import httpx
@@ -27,6 +28,7 @@ from prism_edge.serve.oip import HEADER_LENGTH
 from prism_edge.serve.service import Parameter, TensorInfo
 from prism_edge.serve.tensor_binary import from_binary, to_binary
 from prism_edge.serve.tensor_json import from_json
+from prism_edge.serve.tls import trusting
 
 REFUSALS: dict[int, type[PrismError]] = {
     400: InputError,
@@ -47,13 +49,23 @@ class Reply:
 
 
 class Daemon:
-    """A daemon at ``url``; a context manager.  ``timeout_s``: longest wait for one answer."""
+    """A daemon at ``url``; a context manager.  ``timeout_s``: longest wait for one answer;
+    ``authority``: who signed its certificate, None: somebody the system trusts."""
 
-    def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        timeout_s: float = 60.0,
+        authority: Path | None = None,
+    ) -> None:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._url = url.rstrip("/")
         # a proxy of the environment is for the Internet, not for a board on this network
-        self._http = httpx.Client(headers=headers, timeout=timeout_s, trust_env=False)
+        self._http = httpx.Client(
+            headers=headers, timeout=timeout_s, trust_env=False, verify=trusting(authority)
+        )
 
     def __enter__(self) -> Daemon:
         return self
@@ -107,10 +119,11 @@ class Daemon:
         except httpx.TimeoutException as error:
             raise UnreachableError(f"{self._url}: no answer in time; is the board busy?") from error
         except httpx.TransportError as error:
-            raise UnreachableError(
-                f"{self._url}: {str(error) or type(error).__name__}; is `prism-edge serve` running "
-                f"there, and on this port?"
-            ) from error
+            said = str(error) or type(error).__name__
+            advice = "is `prism-edge serve` running there, and on this port?"
+            if "CERTIFICATE_VERIFY_FAILED" in said:
+                advice = "give --authority, and a name or an address that its certificate holds"
+            raise UnreachableError(f"{self._url}: {said}; {advice}") from error
         if response.status_code >= 400:
             raise refusal(self._url, response.status_code, response.content)
         return response

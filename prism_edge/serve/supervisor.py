@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
@@ -19,6 +19,8 @@ LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
 HEALTHY_S = 30.0  # an engine that lived this long is started again at once
 LONGEST_PAUSE_S = 10.0
+STUCK_S = 30.0  # longer than it takes to end an engine and to pause before the next
+TRIALS = 3  # self-tests that may fail before the first that does not
 PONG_S = 2.0  # between pings, and for an answer: its orders have a thread of their own
 
 
@@ -27,7 +29,9 @@ class Supervisor:
     An engine that is ready and then does not answer a ping, twice, is frozen and is replaced.
 
     ``instance`` names this start of the engine. A start that reports ``failed`` (no such model,
-    say) ends ``run`` with ``ModelError``: starting again would not help.
+    say) ends ``run`` with ``ModelError``: starting again would not help. ``test`` says what is
+    wrong with an engine that takes itself for ready: then it is replaced, ``complaint`` says why,
+    and where none has ever passed, ``run`` ends with ``ModelError`` after ``TRIALS``.
     """
 
     def __init__(
@@ -37,8 +41,14 @@ class Supervisor:
         event: Callable[[Message], None],
         *,
         pong_s: float = PONG_S,
+        test: Callable[[EngineClient, Message], Awaitable[str | None]] | None = None,
     ) -> None:
         self._argv = list(argv)
+        self._test = test
+        self._trial: asyncio.Task[None] | None = None
+        self._failed_trials = 0
+        self._proven = False
+        self._turned_s = time.monotonic()
         self._pong_s = pong_s
         self._popen = popen
         self._event = event
@@ -48,6 +58,7 @@ class Supervisor:
         self._stopping = False
         self.instance = ""
         self.client: EngineClient | None = None
+        self.complaint: str | None = None
 
     async def run(self) -> None:
         """Keep an engine running until cancelled or ``stop``."""
@@ -57,12 +68,14 @@ class Supervisor:
             self._start()
             await self._until_gone()
             self._ready.clear()
+            self._turned_s = time.monotonic()
             if self.client is not None:
                 await asyncio.to_thread(self.client.close)
             if self._failure is not None:
                 raise ModelError(self._failure)
             healthy = time.monotonic() - started_s > HEALTHY_S
             pause_s = 0.0 if healthy or pause_s == 0.0 else min(2 * pause_s, LONGEST_PAUSE_S)
+            self._turned_s = time.monotonic()
             if not self._stopping:
                 LOG.warning("engine ended instance=%s restart_in_s=%.1f", self.instance, pause_s)
                 await asyncio.sleep(pause_s)
@@ -71,6 +84,10 @@ class Supervisor:
     @property
     def ready(self) -> bool:
         return self._ready.is_set()
+
+    def alive(self, now_s: float) -> bool:
+        """Whether it still watches its engine, or is about to start the next."""
+        return now_s - self._turned_s < STUCK_S
 
     async def until_ready(self, timeout_s: float) -> EngineClient:
         """The engine, once it is ready. Raises ``EngineGoneError`` after ``timeout_s``."""
@@ -88,12 +105,15 @@ class Supervisor:
     async def stop(self) -> None:
         """The engine has ended, for good."""
         self._stopping = True
+        if self._trial is not None:
+            self._trial.cancel()
         if self.client is not None:
             await asyncio.to_thread(self.client.close)
 
     async def _until_gone(self) -> None:
         missed = 0
         while not self._gone.is_set():
+            self._turned_s = time.monotonic()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._gone.wait(), self._pong_s)
             if self.client is None or not self.ready:
@@ -123,6 +143,9 @@ class Supervisor:
     def _take(self, instance: str, message: Message) -> None:
         if instance != self.instance:
             return  # a late word of an engine that has been replaced
+        if message.kind == "ready" and self._test is not None:
+            self._trial = asyncio.ensure_future(self._try(self._test, instance, message))
+            return
         if message.kind == "ready":
             self._ready.set()
         elif message.kind == "failed":
@@ -131,6 +154,28 @@ class Supervisor:
             self._ready.clear()
             self._gone.set()
         self._event(message)
+
+    async def _try(
+        self,
+        test: Callable[[EngineClient, Message], Awaitable[str | None]],
+        instance: str,
+        ready: Message,
+    ) -> None:
+        """The engine is ready once it has passed the test, and killed when it has not."""
+        assert self.client is not None
+        complaint = await test(self.client, ready)
+        if complaint is None and instance == self.instance and not self._gone.is_set():
+            self.complaint, self._proven = None, True
+            self._ready.set()
+            self._event(ready)
+        elif complaint is not None:
+            self.complaint = f"self-test failed: {complaint}"
+            self._failed_trials += 1
+            LOG.error("engine instance=%s %s", instance, self.complaint)
+            if self._failed_trials >= TRIALS and not self._proven:
+                self._failure = self.complaint
+            if instance == self.instance:
+                self.kill()
 
 
 async def answer(future: Future[Message], timeout_s: float) -> Message:

@@ -19,6 +19,7 @@ from prism_edge.errors import UnavailableError
 from prism_edge.serve.models import Served, infos, served_models
 from prism_edge.serve.service import InferCall, InferReply, ModelInfo, Readiness
 from prism_edge.serve.supervisor import Supervisor
+from prism_edge.serve.tls import trusting
 from prism_edge.settings import Settings
 
 LOG = logging.getLogger(__name__)
@@ -50,7 +51,8 @@ class Worker:
         if self.draining:
             return Readiness(ready=False, reason="draining")
         if self.engine is None or not self.engine.ready:
-            return Readiness(ready=False, reason="the engine is loading")
+            complaint = self.engine.complaint if self.engine else None
+            return Readiness(ready=False, reason=complaint or "the engine is loading")
         if self._seat is None:
             return Readiness(ready=True, reason="not in a group; waiting for the leader")
         return Readiness(ready=True)
@@ -69,7 +71,7 @@ class Worker:
         leader = self._settings.board(self._settings.leader)
         raise UnavailableError(
             f"board {self._board} is a worker; send requests to the leader, {leader.name} at "
-            f"http://{leader.address}:{self._settings.serve.port}",
+            f"{self._settings.url(leader.name)}",
             60.0,
         )
 
@@ -90,11 +92,14 @@ class Worker:
 
     async def run(self) -> None:
         """Say hello until cancelled: at once when there is news, else every ``HELLO_S``."""
-        leader = self._settings.board(self._settings.leader)
-        base = f"http://{leader.address}:{self._settings.serve.port}"
+        base = self._settings.url(self._settings.leader)
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        timeout = httpx.Timeout(1.0)
-        async with httpx.AsyncClient(base_url=base, headers=headers, timeout=timeout) as client:
+        async with httpx.AsyncClient(
+            base_url=base,
+            headers=headers,
+            timeout=httpx.Timeout(1.0),
+            verify=trusting(self._settings.serve.authority),
+        ) as client:
             while True:
                 self._news.clear()
                 await self._hello(client)

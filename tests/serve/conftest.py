@@ -68,11 +68,17 @@ def serve(stage: Stage) -> Iterator[Callable[..., Served]]:
     """Serves one service for the test: ``serve(service, token=..., max_body_bytes=...)``."""
 
     def start(
-        service: Service, *, token: str | None = None, max_body_bytes: int = 1 << 20
+        service: Service,
+        *,
+        token: str | None = None,
+        max_body_bytes: int = 1 << 20,
+        release: str | None = None,
     ) -> Served:
         assert stage.app is None, "one service per test"
         metrics = Metrics()
-        stage.app = create_app(service, token=token, max_body_bytes=max_body_bytes, metrics=metrics)
+        stage.app = create_app(
+            service, token=token, max_body_bytes=max_body_bytes, metrics=metrics, release=release
+        )
         return Served(port=stage.port, metrics=metrics)
 
     yield start

@@ -173,6 +173,12 @@ def test_the_documentation_names_every_path_and_metric() -> None:
     assert [name for name in helped if f"`{name}`" not in page] == []
 
 
+def test_a_deployed_release_is_told_where_version_and_status_are(client: Any) -> None:
+    http = client(release="0.4-abc")
+    assert http.get("/v2").json()["release"] == "0.4-abc"
+    assert http.get("/status").json()["release"] == "0.4-abc"
+
+
 def test_metadata(client: Any) -> None:
     http = client()
     assert http.get("/v2").json() == http.get("/v2/").json()

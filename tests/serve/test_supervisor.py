@@ -5,29 +5,33 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from engine_puppet import BUG, DIE_ALWAYS, DIE_ONCE, INVALID, SILENT, argv
+from engine_puppet import BUG, DIE_ALWAYS, DIE_ONCE, INVALID, SILENT, argv, orders
 
-from prism_edge.engine.client import EngineGoneError, local_popen
+from prism_edge.engine.client import EngineClient, EngineGoneError, local_popen
 from prism_edge.engine.messages import Message
 from prism_edge.errors import ClusterError, InputError, ModelError
 from prism_edge.serve.daemon import end
-from prism_edge.serve.supervisor import Supervisor, answer
+from prism_edge.serve.selftest import self_test
+from prism_edge.serve.supervisor import STUCK_S, TRIALS, Supervisor, answer
 
 PATIENCE_S = 30.0
+Test = Callable[[EngineClient, Message], Awaitable[str | None]]
 
 
 class Watched:
     """A supervisor at work, and what its engines reported."""
 
-    def __init__(self, directory: Path, pong_s: float) -> None:
+    def __init__(self, directory: Path, pong_s: float, test: Test | None = None) -> None:
         self.said: list[Message] = []
-        self.supervisor = Supervisor(argv(directory), local_popen, self.said.append, pong_s=pong_s)
+        self.supervisor = Supervisor(
+            argv(directory), local_popen, self.said.append, pong_s=pong_s, test=test
+        )
 
     def kinds(self) -> list[str]:
         return [message.kind for message in self.said]
@@ -56,8 +60,10 @@ class Watched:
 
 
 @asynccontextmanager
-async def watched(directory: Path, pong_s: float = 60.0) -> AsyncIterator[Watched]:
-    found = Watched(directory, pong_s)
+async def watched(
+    directory: Path, pong_s: float = 60.0, test: Test | None = None
+) -> AsyncIterator[Watched]:
+    found = Watched(directory, pong_s, test)
     task = asyncio.create_task(found.supervisor.run())
     try:
         yield found
@@ -166,6 +172,98 @@ def test_an_engine_that_refuses_to_start_ends_it_with_the_reason(tmp_path: Path)
         with pytest.raises(ModelError, match=r"no config\.json"):
             await asyncio.wait_for(supervisor.run(), PATIENCE_S)
         assert not supervisor.ready
+
+    asyncio.run(scene())
+
+
+# -- the self-test -----------------------------------------------------------------------------
+
+
+def test_an_engine_is_ready_once_it_has_passed(tmp_path: Path) -> None:
+    """The real self-test, and an engine that answers it."""
+
+    async def scene() -> None:
+        async def test(client: EngineClient, ready: Message) -> str | None:
+            assert not engine.supervisor.ready
+            assert engine.kinds() == []
+            return await self_test(client, ready, PATIENCE_S)
+
+        async with watched(tmp_path, test=test) as engine:
+            await engine.ready()
+            assert engine.kinds() == ["ready"]
+            assert engine.supervisor.complaint is None
+            ((kind, fields),) = orders(tmp_path)
+            assert (kind, fields["plan"], fields["model"]) == ("run", "local", "m")
+
+    asyncio.run(scene())
+
+
+def test_an_engine_that_fails_is_replaced_and_the_reason_kept_until_one_passes(
+    tmp_path: Path,
+) -> None:
+    async def scene() -> None:
+        verdicts = iter(["model m: y holds NaN", None, "model m: no answer"])
+        seen: list[str | None] = []
+
+        async def test(client: EngineClient, ready: Message) -> str | None:
+            seen.append(engine.supervisor.complaint)
+            return next(verdicts, None)
+
+        async with watched(tmp_path, test=test) as engine:
+            await engine.ready()
+            assert seen == [None, "self-test failed: model m: y holds NaN"]
+            assert engine.kinds() == ["gone", "ready"]
+            assert engine.supervisor.complaint is None
+            engine.supervisor.kill()
+            await engine.until(lambda: engine.kinds().count("ready") == 2)
+            assert seen[3] == "self-test failed: model m: no answer"
+
+    asyncio.run(scene())
+
+
+def test_where_no_engine_ever_passed_it_ends_with_the_reason(tmp_path: Path) -> None:
+    async def scene() -> None:
+        tried: list[Message] = []
+
+        async def test(client: EngineClient, ready: Message) -> str | None:
+            tried.append(ready)
+            return "model m: y holds NaN"
+
+        supervisor = Supervisor(argv(tmp_path), local_popen, lambda message: None, test=test)
+        with pytest.raises(ModelError, match="self-test failed: model m: y holds NaN"):
+            await asyncio.wait_for(supervisor.run(), PATIENCE_S)
+        assert len(tried) == TRIALS
+
+    asyncio.run(scene())
+
+
+def test_a_silent_a_dying_and_a_refusing_engine_fail_the_test_with_their_reason(
+    tmp_path: Path,
+) -> None:
+    async def scene() -> None:
+        async with watched(tmp_path) as engine:
+            client = await engine.supervisor.until_ready(PATIENCE_S)
+            ready = engine.said[0]
+            assert await self_test(client, ready, PATIENCE_S) is None
+            os.kill(engine.pid, signal.SIGSTOP)
+            assert await self_test(client, ready, 0.05) == "model m: no answer within 0.05 s"
+            engine.supervisor.kill()
+            said = await self_test(client, ready, PATIENCE_S)
+            assert said is not None
+            assert said.startswith("model m: the engine")
+
+    asyncio.run(scene())
+
+
+def test_a_supervisor_that_does_nothing_any_more_is_not_alive(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with watched(tmp_path, pong_s=0.1) as engine:
+            await engine.ready()
+            loop = asyncio.get_running_loop()
+            assert engine.supervisor.alive(loop.time())
+            assert not engine.supervisor.alive(loop.time() + STUCK_S + 1)
+            before_s = loop.time()
+            await engine.until(lambda: engine.supervisor.alive(before_s + STUCK_S))  # it turned
 
     asyncio.run(scene())
 
