@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable, Mapping
 from shlex import quote
 
+from packaging.version import Version
+
 from prism_edge.deploy import paths
 from prism_edge.deploy.gather import torch_digest
 from prism_edge.deploy.must import CLEAN, must
@@ -53,12 +55,13 @@ def make_environment(
     if runner.run(f"test -e {quote(target)}", root=True).code == 0:
         return
     failed = f"environment {step.id} cannot be made"
+    before = step.torch_digest or torch_digest(runner, step.python)
     begin = _BEGIN.format(parent=paths.ENVIRONMENTS, id=quote(step.id))
     making = must(runner, failed, begin, then="is the disk full or read-only?").strip()
     try:
         _fill(step, runner, making, progress)
         progress("looking whether the board's own torch is as it was")
-        _check_torch(step, runner, making)
+        _check_torch(step, runner, making, before)
         finish = f"sync -f {making} && mv -T {making} {quote(target)} && sync {paths.ENVIRONMENTS}"
         then = "is the disk full or read-only?"
         must(runner, failed, finish, then=then, timeout_s=600)
@@ -90,7 +93,7 @@ def _fill(
     )
 
 
-def _check_torch(step: MakeEnvironment, runner: Runner, making: str) -> None:
+def _check_torch(step: MakeEnvironment, runner: Runner, making: str, before: str | None) -> None:
     """Seen from the environment the pins hold; seen from outside nothing has changed."""
     names = " ".join(quote(name) for name in sorted(step.pins))
     asked = f"{CLEAN} {making}/bin/python -c {quote(_VERSIONS)} {names}"
@@ -98,15 +101,15 @@ def _check_torch(step: MakeEnvironment, runner: Runner, making: str) -> None:
     said = must(runner, "its own packages are not seen from an environment", asked, then=then)
     found: Mapping[str, str] = json.loads(said)
     for name, version in step.pins.items():
-        if found[name] != version:
+        if Version(found[name]) != Version(version):
             raise ClusterError(
                 f"board {runner.name}: an environment would have {name} {found[name]}, the board "
                 f"has {version}; nothing was changed; make the bundle for this board "
                 f"(--have {name}=={version})"
             )
     after = torch_digest(runner, step.python)
-    if after != step.torch_digest:
-        was, now = ((word or "none")[:12] for word in (step.torch_digest, after))
+    if after != before:
+        was, now = ((word or "none")[:12] for word in (before, after))
         raise ClusterError(
             f"board {runner.name}: the board's own torch is not what it was before this push "
             f"(digest {now}, before {was}), and the environment was removed again; has somebody "
