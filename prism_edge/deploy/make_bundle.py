@@ -1,0 +1,144 @@
+"""A bundle is made beside its place and renamed into it; what is there already is used again."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import parse_wheel_filename
+
+from prism_edge.deploy.bundle import (
+    FILE,
+    WHEELS,
+    Bundle,
+    Wheel,
+    read_bundle,
+    write_bundle,
+)
+from prism_edge.deploy.complete import Package, lacking
+from prism_edge.deploy.content import local
+from prism_edge.deploy.repack import repack
+from prism_edge.deploy.target import Target, constraints, markers
+from prism_edge.deploy.wheel_file import requirements_in, unpacked_bytes
+from prism_edge.deploy.wheels import download
+from prism_edge.errors import ClusterError
+
+
+def make_bundle(
+    target: Target,
+    out: Path,
+    *,
+    find_links: Sequence[Path] = (),
+    tell: Callable[[str], None] = lambda _: None,
+) -> Bundle:
+    """The bundle in ``out`` has the prism-edge that runs here and all it needs on the target.
+
+    Wheels of a bundle that is there already are used again if they are what it promised. If they
+    still are all that is needed, pip is not asked at all: the environments that boards have stay
+    valid. Newer packages come with another ``out``, or with ``find_links``.
+    """
+    out = out.absolute()
+    with beside(out) as made:
+        wheels = made / WHEELS
+        wheels.mkdir()
+        own = repack(wheels)
+        with tempfile.TemporaryDirectory(prefix=".kept-", dir=out.parent) as kept:
+            good = [link(path, Path(kept)) for path in intact(out)]
+            if find_links or not good or short(target, own, good):
+                tell(f"asking pip for Python {target.python} on {target.machine}")
+                download(own, target, wheels, [Path(kept), *find_links], tell)
+            else:
+                tell(f"{len(good)} wheels are there already and are all that is needed")
+                for path in good:
+                    link(path, wheels)
+        third_party = [path for path in sorted(wheels.glob("*.whl")) if path != own]
+        missing = short(target, own, third_party)
+        if missing:
+            raise ClusterError(f"{out}: pip left the bundle incomplete: {'; '.join(missing)}")
+        tell("hashing")
+        bundle = Bundle(
+            directory=made,
+            python=target.python,
+            machine=target.machine,
+            pins=target.pins,
+            wheels={path.name: wheel(path) for path in (own, *third_party)},
+            own=own.name,
+        )
+        write_bundle(bundle)
+        replace(out, made)
+    return dataclasses.replace(bundle, directory=out)
+
+
+def short(target: Target, own: Path, wheels: Iterable[Path]) -> tuple[str, ...]:
+    """What is missing from these wheels, as sentences; empty: nothing."""
+    packages = {name: Package(version=version) for name, version in target.pins.items()}
+    for path in wheels:
+        name, version, _, _ = parse_wheel_filename(path.name)
+        packages[name] = Package(version=str(version), requires=requirements_in(path))
+    wanted = [*requirements_in(own), *map(Requirement, constraints(target))]
+    return lacking(packages, wanted, markers(target))
+
+
+def intact(out: Path) -> list[Path]:
+    """Third-party wheels of the bundle in ``out`` that are as promised; none where none is."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return []
+    if not (out / FILE).is_file():
+        raise ClusterError(f"{out}: is there and no bundle; name another place, or remove it")
+    try:
+        old = read_bundle(out)
+    except ClusterError:
+        return []  # of another schema, or damaged: made afresh
+    return [old.local(file).path for file in old.third_party if old.problem(file) is None]
+
+
+def link(path: Path, directory: Path) -> Path:
+    """The same file in ``directory``: a hard link where the file system has them."""
+    target = directory / path.name
+    try:
+        target.hardlink_to(path)
+    except OSError:
+        shutil.copy2(path, target)
+    return target
+
+
+def wheel(path: Path) -> Wheel:
+    """What bundle.json says of it."""
+    name, version, _, _ = parse_wheel_filename(path.name)
+    found = local(path)
+    return Wheel(
+        sha256=found.sha256,
+        bytes=found.bytes,
+        unpacked_bytes=unpacked_bytes(path),
+        name=name,
+        version=str(version),
+    )
+
+
+@contextmanager
+def beside(out: Path) -> Iterator[Path]:
+    """A new directory next to ``out``, gone afterwards unless it was renamed."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        raise ClusterError(f"{out}: cannot be written: {error.strerror}") from error
+    try:
+        made.chmod(0o755)
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def replace(out: Path, made: Path) -> None:
+    """``out`` is what was made; what was there before is gone."""
+    with beside(out) as old:
+        if out.exists():
+            os.rename(out, old / "old")
+        os.rename(made, out)

@@ -1,0 +1,90 @@
+"""Third-party wheels for another machine, resolved and downloaded by pip."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from prism_edge.deploy.stubs import write_stubs
+from prism_edge.deploy.target import Target, constraints, markers, platforms
+from prism_edge.errors import ClusterError
+
+FOREIGN_PIP = Path(__file__).with_name("foreign_pip.py")
+TOLD = ("Collecting ", "Downloading ")
+ADVICE = "To fix this you could try"
+SHOWN = 8  # lines of an error of pip
+
+
+def download(
+    own: Path,
+    target: Target,
+    directory: Path,
+    find_links: Iterable[Path],
+    tell: Callable[[str], None],
+) -> None:
+    """``directory`` holds the wheel ``own`` and all that it needs on the target; from the index
+    that pip is configured for, and from ``find_links``.
+
+    Packages that the boards have are stubs in the resolution and never downloaded. ``tell`` hears
+    what pip is at. Raises ``ClusterError`` with pip's words where there is no such set of wheels.
+    """
+    with tempfile.TemporaryDirectory(prefix="prism-edge-") as name:
+        work = Path(name)
+        stubs = write_stubs(work, target.pins)
+        limits = work / "constraints.txt"
+        limits.write_text("".join(f"{line}\n" for line in constraints(target)), encoding="utf-8")
+        wanted = [str(own), *map(str, stubs), *([f"torch=={target.torch}"] if target.torch else [])]
+        options = [
+            *("--dest", str(directory), "--only-binary=:all:", "--constraint", str(limits)),
+            *("--no-input", "--disable-pip-version-check", "--progress-bar=off"),
+            *("--implementation", "cp", "--python-version", target.python),
+            *("--abi", f"cp{target.python.replace('.', '')}"),
+            *(f"--platform={tag}" for tag in platforms(target)),
+            *(f"--find-links={path}" for path in find_links),
+        ]
+        run_pip([json.dumps(markers(target)), "download", *options, *wanted], target, tell)
+        for path in stubs:
+            (directory / path.name).unlink(missing_ok=True)
+
+
+def run_pip(arguments: Sequence[str], target: Target, tell: Callable[[str], None]) -> None:
+    """pip is through, or ``ClusterError``; it ends with us whatever happens."""
+    command = [sys.executable, str(FOREIGN_PIP), *arguments]
+    said: list[str] = []
+    pip = subprocess.Popen(
+        command,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},  # errors where they belong between the lines
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    assert pip.stdout is not None
+    try:
+        for line in pip.stdout:
+            said.append(line.strip())
+            if said[-1].startswith(TOLD):
+                tell(said[-1])
+        code = pip.wait()
+    finally:
+        pip.kill()
+        pip.stdout.close()
+        pip.wait()
+    if code:
+        raise ClusterError(
+            f"no wheels for Python {target.python} on {target.machine}:\n{words(said)}\n"
+            f"build what the index lacks on a board (pip wheel) and name its folder: --find-links"
+        )
+
+
+def words(said: Sequence[str]) -> str:
+    """What pip gave as reasons: from its first error on, or its last lines where it marked none."""
+    starts = (index for index, line in enumerate(said) if line.startswith("ERROR:"))
+    reasons = [line for line in said[next(starts, -SHOWN) :] if line]
+    advice = (index for index, line in enumerate(reasons) if line.startswith(ADVICE))
+    return "\n".join(f"  {line}" for line in reasons[: next(advice, SHOWN)][:SHOWN])

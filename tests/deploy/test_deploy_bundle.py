@@ -1,0 +1,159 @@
+"""A bundle is what it promises, or says which file is not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from little_index import write
+
+from prism_edge.deploy.bundle import Bundle, Wheel, read_bundle, write_bundle
+from prism_edge.errors import ClusterError
+
+OWN = "prism_edge-1.0-py3-none-any.whl"
+RICH = "rich-15.0-py3-none-any.whl"
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    """Two small wheels for an Orin."""
+    paths = [
+        write(tmp_path / "wheels", name, ver)
+        for name, ver in (("prism-edge", "1.0"), ("rich", "15.0"))
+    ]
+    made = Bundle(
+        directory=tmp_path,
+        python="3.10",
+        machine="aarch64",
+        pins={"torch": "2.5.0a0+872d972e41.nv24.8"},
+        wheels={
+            path.name: Wheel(
+                sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+                bytes=path.stat().st_size,
+                unpacked_bytes=1,
+                name=path.name.partition("-")[0].replace("_", "-"),
+                version=path.name.split("-")[1],
+            )
+            for path in paths
+        },
+        own=OWN,
+    )
+    write_bundle(made)
+    return made
+
+
+def test_it_is_read_as_it_was_written(bundle: Bundle) -> None:
+    found = read_bundle(bundle.directory)
+    assert found == bundle
+    assert found.version == "1.0"
+    assert set(found.third_party) == {RICH}
+    assert found.local(RICH).path.read_bytes()
+    told: list[str] = []
+    found.verify(told.append)
+    assert sorted(told) == [OWN, RICH]
+
+
+def test_a_missing_wheel_is_named(bundle: Bundle) -> None:
+    (bundle.directory / "wheels" / RICH).unlink()
+    with pytest.raises(ClusterError, match=rf"wheels/{RICH}: is missing; copy the bundle again"):
+        read_bundle(bundle.directory).verify()
+
+
+def test_a_shortened_wheel_is_named(bundle: Bundle) -> None:
+    path = bundle.directory / "wheels" / RICH
+    size = path.stat().st_size
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ClusterError, match=rf"{RICH}: has {size - 1} bytes and not {size}; copy"):
+        read_bundle(bundle.directory).verify()
+
+
+def test_a_wheel_with_one_other_bit_is_named(bundle: Bundle) -> None:
+    path = bundle.directory / "wheels" / RICH
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ClusterError, match=rf"{RICH}: has another sha256 \([0-9a-f]{{12}}"):
+        read_bundle(bundle.directory).verify()
+
+
+def change(key: str, value: object) -> Callable[[dict[str, Any]], None]:
+    def do(content: dict[str, Any]) -> None:
+        content[key] = value
+
+    return do
+
+
+def drop_hash(content: dict[str, Any]) -> None:
+    del content["wheels"][RICH]["sha256"]
+
+
+def bytes_as_text(content: dict[str, Any]) -> None:
+    content["wheels"][RICH]["bytes"] = "12"
+
+
+def climb(content: dict[str, Any]) -> None:
+    content["wheels"]["../../evil.whl"] = content["wheels"][RICH]
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (change("schema", 2), "schema 2, this prism-edge reads 1; make it again with prism-edge"),
+        (change("prism_edge", "other.whl"), "'other.whl' is no wheel of it"),
+        (change("wheels", []), "not what a bundle has"),
+        (drop_hash, "not what a bundle has .*sha256"),
+        (bytes_as_text, "not what a bundle has .*bytes = '12'"),
+        (climb, "'../../evil.whl' is no wheel of it"),
+    ],
+)
+def test_another_bundle_json_is_refused(
+    bundle: Bundle, edit: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    path = bundle.directory / "bundle.json"
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(ClusterError, match=message) as caught:
+        read_bundle(bundle.directory)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema": 1}'])
+def test_no_bundle_json_is_refused(bundle: Bundle, text: str) -> None:
+    (bundle.directory / "bundle.json").write_text(text)
+    with pytest.raises(ClusterError, match="not what a bundle has"):
+        read_bundle(bundle.directory)
+
+
+def test_a_directory_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match=r"no bundle \(No such file or directory: bundle.json\)"):
+        read_bundle(tmp_path)
+
+
+def test_it_fits_the_board_it_was_made_for(bundle: Bundle) -> None:
+    pins = {"torch": "2.5.0a0+872d972e41.nv24.08", "numpy": "1.26.4"}
+    bundle.require("edge-1", "3.10.12", "aarch64", pins)
+
+
+@pytest.mark.parametrize(
+    ("python", "machine", "torch", "message"),
+    [
+        ("3.12.3", "aarch64", "2.5.0a0+872d972e41.nv24.8", "has Python 3.12, the bundle .* 3.10;"),
+        ("3.10.12", "x86_64", "2.5.0a0+872d972e41.nv24.8", "has machine x86_64, the bundle .* for"),
+        ("3.10.12", "aarch64", "2.5.0", "has torch 2.5.0, the bundle .* is for torch 2.5.0a0"),
+    ],
+)
+def test_another_board_is_refused(
+    bundle: Bundle, python: str, machine: str, torch: str, message: str
+) -> None:
+    with pytest.raises(ClusterError, match=f"board edge-1: {message}"):
+        bundle.require("edge-1", python, machine, {"torch": torch})
+
+
+def test_a_board_without_torch_is_refused(bundle: Bundle) -> None:
+    with pytest.raises(ClusterError, match="board edge-1: has torch not at all, the bundle"):
+        bundle.require("edge-1", "3.10.12", "aarch64", {})
