@@ -39,8 +39,18 @@ def test_versions_are_exact_and_normalised() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["torch", "torch>=2.1", "torch==2.*", "torch==2.1,!=2.2", "torch[x]==2.1", "==2.1", "", "a==b"]
-    + ["torch==2.1; python_version > '3'", "torch @ file:///x.whl"],
+    [
+        "torch",
+        "torch>=2.1",
+        "torch==2.*",
+        "torch==2.1,!=2.2",
+        "torch[x]==2.1",
+        "torch==2.1; python_version > '3'",
+        "torch @ file:///x.whl",
+        "torch==new",
+        "==2.1",
+        "",
+    ],
 )
 def test_anything_else_is_no_version(text: str) -> None:
     with pytest.raises(SettingsError, match="expected NAME==VERSION"):
