@@ -1,12 +1,12 @@
 #!/bin/sh
 # Switches this board from one release to another, by itself: nobody has to stay connected.
 #
-#   activate ID         serve release ID; if it does not prove healthy, what served before serves again
+#   activate ID         serve release ID, or what served before if it does not prove healthy
 #   activate --settle   at boot: take back a switch that a power cut has left half way
 #
-# "pending" is there before anything changes and goes when the new release has proved healthy or the
-# old one is back. So a cut at any moment leaves either no pending and a good "current", or a pending
-# from which --settle goes back. It holds three ids, - for none: NEW OLD PREVIOUS.
+# "pending" is there before anything changes and goes when the new release has proved healthy or
+# the old one is back. So a cut at any moment leaves either no pending and a good "current", or a
+# pending from which --settle goes back. It holds three ids, - for none: NEW OLD PREVIOUS.
 #
 # Exit code: 0 ID serves; 1 it does not, what was before is back; 2 nothing was changed;
 # 3 neither of them starts.
@@ -20,7 +20,7 @@ root=/opt/prism-edge
 unit=prism-edge.service
 settle=prism-edge-settle.service
 units=/etc/systemd/system
-hold_s=5 # as long must a started daemon live, in one life, to count as healthy
+hold_s=2 # as long must a started daemon live, in one life, to count as healthy
 
 say() { printf '%s\n' "activate: $*"; }
 
@@ -88,7 +88,10 @@ starts() {
     systemctl --quiet is-active "$unit"
 }
 
-last_words() { journalctl --quiet --no-pager --output=cat --unit="$unit" --since="@$began" -n 15 || :; }
+last_words() {
+    journalctl --quiet --no-pager --output=cat --since="@$began" --lines=15 \
+        "_SYSTEMD_UNIT=$unit" || :
+}
 
 switch() {
     id=$1
