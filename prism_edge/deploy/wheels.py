@@ -17,6 +17,8 @@ from prism_edge.errors import ClusterError
 FOREIGN_PIP = Path(__file__).with_name("foreign_pip.py")
 TOLD = ("Collecting ", "Downloading ")
 ADVICE = "To fix this you could try"
+LACKING = "what the index lacks can be built on a board (pip wheel) and given by --find-links"
+CONFLICT = "what boards have (--have) stays as it is; name other versions, or bring torch (--torch)"
 SHOWN = 8  # lines of an error of pip
 
 
@@ -76,9 +78,10 @@ def run_pip(arguments: Sequence[str], target: Target, tell: Callable[[str], None
         pip.stdout.close()
         pip.wait()
     if code:
+        reasons = words(said)
+        then = CONFLICT if "conflict" in reasons else LACKING
         raise ClusterError(
-            f"no wheels for Python {target.python} on {target.machine}:\n{words(said)}\n"
-            f"build what the index lacks on a board (pip wheel) and name its folder: --find-links"
+            f"no wheels for Python {target.python} on {target.machine}:\n{reasons}\n{then}"
         )
 
 
