@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from packaging.version import InvalidVersion, Version
 
 from prism_edge.deploy.facts import TorchFacts
-from prism_edge.deploy.findings.finding import Case, Finding
+from prism_edge.deploy.findings.finding import Case, Finding, Severity
 
 # Below the first torch only transformers below the second loads it (transformers' own check at run
 # time; a later one logs "Disabling PyTorch" and goes on without models).
@@ -28,26 +28,22 @@ LIBRARIES = {  # that a torch for Jetson loads and neither JetPack nor its wheel
 
 def findings(case: Case) -> Iterator[Finding]:
     torch = case.facts.torch
-    if torch.version is None:
+    version = torch.version or torch.pins.get("torch")
+    own_only = re.match(r"torch is in (\S+) only", torch.error or "")
+    if own_only is not None:
+        yield _in_home(case, "torch", own_only[1])
+        return
+    if version is None:
         yield _missing(case, torch)
         return
     if torch.error is not None:
-        yield _broken(torch, torch.error)
-    elif torch.distributed is False or torch.gloo is False:
-        yield _no_distributed(case, torch)
-    if torch.error is None:
-        yield from _cuda(case, torch)
-    location = torch.location or ""
-    if re.match(r"/home/|/root/", location):
-        yield Finding(
-            code="torch-in-home",
-            severity="blocked",
-            what=f"torch {torch.version} is in a home directory, where the service may not look",
-            where=location,
-            remedy=f"Install it for all users, from the wheel that it came from:\n"
-            f"$ sudo python3 -m pip install --no-deps torch-{torch.version}-*.whl",
-        )
-    yield from _transformers(case, torch.version)
+        yield _broken(torch, version, torch.error)
+    else:
+        yield from _distributed(case, torch, version)
+        yield from _cuda(case, torch, version)
+    if re.match(r"/home/|/root/", torch.location or ""):
+        yield _in_home(case, f"torch {version}", torch.location or "")
+    yield from _transformers(case, version)
 
 
 def right_torch(case: Case) -> str:
@@ -81,12 +77,23 @@ def _missing(case: Case, torch: TorchFacts) -> Finding:
     )
 
 
-def _broken(torch: TorchFacts, error: str) -> Finding:
+def _in_home(case: Case, torch: str, location: str) -> Finding:
+    return Finding(
+        code="torch-in-home",
+        severity="warning" if case.board is None else "blocked",
+        what=f"{torch} is in a home directory, where the service may not look",
+        where=location,
+        remedy="Install it for all users, from the wheel that it came from:\n"
+        "$ sudo python3 -m pip install --no-deps torch-*.whl",
+    )
+
+
+def _broken(torch: TorchFacts, version: str, error: str) -> Finding:
     missing = next((words for name, words in LIBRARIES.items() if name in error), None)
     return Finding(
         code="torch-broken",
         severity="blocked",
-        what=f"torch {torch.version} is installed and cannot be imported: {error}",
+        what=f"torch {version} is installed and does not work: {error}",
         where=torch.location or "python3 -c 'import torch'",
         remedy=f"It needs {missing}."
         if missing
@@ -94,26 +101,39 @@ def _broken(torch: TorchFacts, error: str) -> Finding:
     )
 
 
-def _no_distributed(case: Case, torch: TorchFacts) -> Finding:
-    return Finding(
-        code="torch-no-distributed",
-        severity="blocked" if case.several else "warning",
-        what=f"distributed mode unavailable: this PyTorch ({torch.version}) was built without "
-        f"torch.distributed/GLOO; local mode only",
-        where=torch.location or "torch",
-        remedy=f"Fix: {right_torch(case)}.",
-    )
+def _distributed(case: Case, torch: TorchFacts, version: str) -> Iterator[Finding]:
+    where = torch.location or "torch"
+    severity: Severity = "blocked" if case.several else "warning"
+    if torch.distributed and torch.gloo is False and torch.gloo_error is not None:
+        yield Finding(
+            code="gloo-fails",
+            severity=severity,
+            what=f"a GLOO group of this board alone fails: {torch.gloo_error}",
+            where=where,
+            remedy="Boards cannot compute together before that works. Is the loopback interface "
+            f"up, does a firewall drop what is on it? Or {right_torch(case)}.\n"
+            "$ sudo ip link set lo up",
+        )
+    elif torch.distributed is False or torch.gloo is False:
+        yield Finding(
+            code="torch-no-distributed",
+            severity=severity,
+            what=f"distributed mode unavailable: this PyTorch ({version}) was built without "
+            f"torch.distributed/GLOO; local mode only",
+            where=where,
+            remedy=f"Fix: {right_torch(case)}.",
+        )
 
 
-def _cuda(case: Case, torch: TorchFacts) -> Iterator[Finding]:
+def _cuda(case: Case, torch: TorchFacts, version: str) -> Iterator[Finding]:
     if torch.cuda is None and (case.cuda or case.jetson):
         meant = "device = 'cuda'" if case.cuda else "a Jetson, whose GPU it cannot use"
         yield Finding(
             code="torch-cpu-only",
             severity="blocked" if case.cuda else "warning",
-            what=f"torch {torch.version} was built without CUDA, on {meant}"
+            what=f"torch {version} was built without CUDA, on {meant}"
             if not case.cuda
-            else f"torch {torch.version} was built without CUDA, and cluster.toml says {meant}",
+            else f"torch {version} was built without CUDA, and cluster.toml says {meant}",
             where=torch.location or "torch",
             remedy="pip has perhaps replaced the board's torch by the one of its index. Remove it "
             f"(sudo python3 -m pip uninstall torch), then {right_torch(case)}.",
@@ -122,8 +142,7 @@ def _cuda(case: Case, torch: TorchFacts) -> Iterator[Finding]:
         yield Finding(
             code="torch-cuda-unusable",
             severity="blocked" if case.cuda else "warning",
-            what=f"torch {torch.version} was built for CUDA {torch.cuda} and finds no GPU it can "
-            f"use",
+            what=f"torch {version} was built for CUDA {torch.cuda} and finds no GPU it can use",
             where="torch.cuda.is_available()",
             remedy="Is the login in the groups video and render, and does this CUDA belong to the "
             "board's JetPack? A torch for servers (SBSA, CUDA 13) cannot talk to the driver of "
