@@ -18,7 +18,7 @@ from prism_edge.deploy.runner import Runner
 from prism_edge.errors import ClusterError
 
 LEASE_S = 60.0
-_RENEW_S = 15.0
+_EVERY_S = 15.0
 _TAKEN = 75  # the exit code for: somebody else has it
 # The file: boot, uptime in seconds at the last sign of life, a word only the holder knows, when it
 # was taken, who. flock keeps two from looking at the same moment.
@@ -33,14 +33,25 @@ read -r up _ </proc/uptime
 up=${{up%.*}}
 if [ -e {lock} ]; then
     {{ read -r there seen word since; read -r who; }} <{lock}
-    if [ "$there" = "$boot" ] && [ $((up - seen)) -lt {lease} ] && [ "$word" != {word} ]; then
+    if [ "$there" = "$boot" ] && [ $((up - seen)) -lt {lease} ]; then
         echo "$since $((up - seen)) $who"
         exit {taken}
     fi
-    [ "$word" = {word} ] || since=
 fi
-[ -n "${{since:-}}" ] || since=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+since=$(date -u +%Y-%m-%dT%H:%M:%SZ)
 printf '%s\\n' "$boot $up {word} $since" {who} >{lock}.part
+mv -fT {lock}.part {lock}
+"""
+# Only a lock that is still there, and still ours.
+_RENEW = """
+set -eu
+umask 022
+exec 9>>{root}/.lock.guard
+flock 9
+{{ read -r boot seen word since; read -r who; }} <{lock}
+[ "$word" = {word} ]
+read -r up _ </proc/uptime
+printf '%s\\n' "$boot ${{up%.*}} $word $since" "$who" >{lock}.part
 mv -fT {lock}.part {lock}
 """
 _GIVE = """
@@ -58,14 +69,14 @@ def held(runner: Runner, who: str) -> Iterator[None]:
     _take(runner, who, word)
     over = threading.Event()
     renewing = threading.Thread(
-        target=_renew, args=(runner, who, word, over), name=f"lock {runner.name}", daemon=True
+        target=_renew, args=(runner, word, over), name=f"lock {runner.name}", daemon=True
     )
     renewing.start()
     try:
         yield
     finally:
         over.set()
-        renewing.join(_RENEW_S)
+        renewing.join(_EVERY_S)
         with contextlib.suppress(ClusterError):  # a lost board frees itself
             runner.run(_GIVE.format(lock=paths.LOCK, word=word), root=True)
 
@@ -94,7 +105,8 @@ def _take(runner: Runner, who: str, word: str) -> None:
         )
 
 
-def _renew(runner: Runner, who: str, word: str, over: threading.Event) -> None:
-    while not over.wait(_RENEW_S):
+def _renew(runner: Runner, word: str, over: threading.Event) -> None:
+    command = _RENEW.format(root=paths.ROOT, lock=paths.LOCK, word=word)
+    while not over.wait(_EVERY_S):
         with contextlib.suppress(ClusterError):  # what else runs there will say so
-            _take(runner, who, word)
+            runner.run(command, root=True)

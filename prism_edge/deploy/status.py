@@ -1,0 +1,92 @@
+"""A cluster as it serves now: its boards, the group they form, and what it decided last."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from prism_edge.deploy.ask import Answer, ask
+from prism_edge.deploy.board_state import BoardState, board_state
+from prism_edge.deploy.everywhere import Found, Open, everywhere
+from prism_edge.deploy.runner import Runner
+from prism_edge.errors import PrismError
+from prism_edge.settings import BoardSettings, Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A board. ``in_group``: None where the leader was not asked or does not answer; ``why``: of
+    what is not as it should be."""
+
+    board: str
+    state: BoardState | None
+    in_group: bool | None = None
+    why: str | None = None
+
+    @property
+    def serving(self) -> bool:
+        return self.state is not None and self.state.serving
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """``plans``: of the last requests, how many went by which; ``last``: the newest of them, with
+    its reason; ``degraded``: why the leader answers alone, if it does."""
+
+    cluster: str
+    rows: tuple[Row, ...]
+    plans: Mapping[str, int] = field(default_factory=dict)
+    last: Mapping[str, Any] | None = None
+    degraded: str | None = None
+
+
+def status(settings: Settings, boards: Sequence[BoardSettings], opened: Open) -> Status:
+    """What ``boards`` and, if it is among them, the leader say."""
+    asked: list[Answer] = []
+
+    def look(board: BoardSettings, runner: Runner) -> BoardState:
+        state = board_state(runner)
+        if board.name == settings.leader and state.serving:
+            try:
+                asked.append(ask(runner))
+            except PrismError as error:
+                asked.append(Answer(error=str(error)))
+        return state
+
+    found = everywhere(boards, opened, look)
+    return told(settings.name, settings.leader, found, asked[0] if asked else Answer())
+
+
+def told(cluster: str, leader: str, found: Sequence[Found[BoardState]], answer: Answer) -> Status:
+    """The status that these answers make."""
+    said = answer.status or {}
+    group = {str(board["name"]): board for board in said.get("boards", ())}
+    rows = []
+    for one in found:
+        member = group.get(one.board, {})
+        why = one.error or _wrong(one.value) or member.get("why_out")
+        if one.board == leader:
+            why = why or answer.error
+        rows.append(Row(board=one.board, state=one.value, in_group=member.get("in_group"), why=why))
+    last = said.get("last") or []
+    return Status(
+        cluster=cluster,
+        rows=tuple(rows),
+        plans=dict(Counter(str(request["plan"]) for request in last)),
+        last=last[0] if last else None,
+        degraded=said.get("degraded"),
+    )
+
+
+def _wrong(state: BoardState | None) -> str | None:
+    if state is None:
+        return None
+    if state.current is None:
+        return "nothing is deployed; `prism-edge deploy push`"
+    if state.pending is not None:
+        return f"release {state.pending} has not proved healthy yet"
+    if not state.serving:
+        return f"the service is {state.service or 'not there'}; `prism-edge deploy logs`"
+    return None

@@ -1,0 +1,103 @@
+"""A board with nothing of ours: service stopped; releases, units, secrets, user and mesh gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from shlex import quote
+
+from prism_edge.deploy import paths
+from prism_edge.deploy.everywhere import Found, Open, everywhere
+from prism_edge.deploy.locks import held
+from prism_edge.deploy.must import must
+from prism_edge.deploy.runner import Runner
+from prism_edge.settings import BoardSettings
+
+_UNITS = (paths.UNIT, "prism-edge-settle.service")
+_SECRETS = (
+    paths.TOKEN,
+    f"{paths.ETC}/tls",
+    paths.MESH_FIREWALL,
+    paths.MESH_NFT,
+    paths.MESH_KEY,
+    paths.MESH_PUBLIC_KEY,
+)
+# Each thing that goes is printed, so that the second time nothing is. A mesh is ours if its file
+# names our key. What others keep in /etc/prism-edge stays, and so does the directory then.
+_COMMAND = """
+set -eu
+drop() {{
+    if [ -e "$1" ] || [ -L "$1" ]; then
+        rm -rf "$1"
+        echo "$1"
+    fi
+}}
+if systemctl --quiet is-active prism-edge-activate.service; then
+    echo 'a switch is under way on this board' >&2
+    exit 1
+fi
+for unit in {units}; do
+    if [ -e "/etc/systemd/system/$unit" ]; then
+        systemctl disable --quiet --now "$unit"
+        drop "/etc/systemd/system/$unit"
+    fi
+done
+for file in /etc/wireguard/*.conf; do
+    if grep -qsF {mesh_key} "$file"; then
+        mesh=$(basename "$file" .conf)
+        systemctl disable --quiet --now "wg-quick@$mesh.service"
+        drop "$file"
+        drop "/etc/systemd/system/wg-quick@$mesh.service.d/prism-edge.conf"
+        rmdir --ignore-fail-on-non-empty "/etc/systemd/system/wg-quick@$mesh.service.d" || :
+    fi
+done
+systemctl daemon-reload
+systemctl reset-failed {units} 2>/dev/null || :
+for path in {secrets} {root}; do
+    drop "$path"
+done
+if [ -d {etc} ]; then rmdir --ignore-fail-on-non-empty {etc}; fi
+if [ {keep} = no ]; then
+    drop {state}
+    if id -u {user} >/dev/null 2>&1; then
+        userdel {user}
+        echo 'user {user}'
+    fi
+fi
+"""
+
+
+def uninstall(
+    boards: Sequence[BoardSettings], opened: Open, who: str, *, keep_data: bool
+) -> tuple[Found[tuple[str, ...]], ...]:
+    """What was removed from each board. See ``uninstall_board``."""
+    return everywhere(
+        boards,
+        opened,
+        lambda _, runner: uninstall_board(runner, who, keep_data=keep_data),
+    )
+
+
+def uninstall_board(runner: Runner, who: str, *, keep_data: bool) -> tuple[str, ...]:
+    """What was removed; nothing if nothing was there. ``keep_data``: journal, models and tables
+    stay, with the user they belong to."""
+    command = _COMMAND.format(
+        units=" ".join(_UNITS),
+        mesh_key=paths.MESH_KEY,
+        secrets=" ".join(_SECRETS),
+        root=paths.ROOT,
+        etc=paths.ETC,
+        state=paths.STATE,
+        user=paths.USER,
+        keep=quote("yes" if keep_data else "no"),
+    )
+    there = runner.run(f"test -e {paths.ROOT}").code == 0
+    if not there:  # a lock would make the directory that shall be gone
+        return _removed(runner, command)
+    with held(runner, who):
+        return _removed(runner, command)
+
+
+def _removed(runner: Runner, command: str) -> tuple[str, ...]:
+    then = "do it again; what is gone stays gone"
+    said = must(runner, "not all of it could be removed", command, then=then, timeout_s=600)
+    return tuple(said.splitlines())
