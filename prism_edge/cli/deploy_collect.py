@@ -12,7 +12,7 @@ from prism_edge.cli.deploy_options import AcceptNew, AsJson, AskSudo, Cluster, L
 
 
 def collect(
-    cluster: Cluster = Path("cluster.toml"),
+    cluster: Cluster,
     limit: Limit = "",
     out: Annotated[Path, typer.Option(help="Directory to collect in.")] = Path("collected"),
     accept_new: AcceptNew = False,
@@ -21,7 +21,7 @@ def collect(
 ) -> None:
     """Copy journals, tables and logs from the boards into OUT/CLUSTER/TIME/BOARD.
 
-    Example: prism-edge deploy collect --out collected
+    Example: prism-edge deploy collect --cluster cluster.toml --out collected
     """
     from prism_edge.cli.deploy_reach import finish, reach
     from prism_edge.deploy import collect as work

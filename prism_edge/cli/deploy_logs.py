@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,7 +25,7 @@ def logs(
 ) -> None:
     """Print the log of the services in the order of time, each line with its board.
 
-    Example: prism-edge deploy logs -f edge-2
+    Example: prism-edge deploy logs --cluster cluster.toml -f edge-2
     """
     from prism_edge.cli.deploy_reach import reach
     from prism_edge.deploy import logs as work

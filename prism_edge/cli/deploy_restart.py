@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from prism_edge.cli.deploy_options import AcceptNew, AsJson, AskSudo, Cluster, Limit
 
 
 def restart(
-    cluster: Cluster = Path("cluster.toml"),
+    cluster: Cluster,
     limit: Limit = "",
     accept_new: AcceptNew = False,
     ask_sudo: AskSudo = False,
@@ -16,7 +14,7 @@ def restart(
 ) -> None:
     """Start the service of the boards anew, and wait until it has proved healthy.
 
-    Example: prism-edge deploy restart --limit edge-2
+    Example: prism-edge deploy restart --cluster cluster.toml --limit edge-2
     """
     from prism_edge.cli.deploy_reach import finish, reach, tell, who
     from prism_edge.deploy import again

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from prism_edge.cli.deploy_options import AcceptNew, AsJson, AskSudo, Cluster, Limit
 
 
 def rollback(
-    cluster: Cluster = Path("cluster.toml"),
+    cluster: Cluster,
     limit: Limit = "",
     accept_new: AcceptNew = False,
     ask_sudo: AskSudo = False,
@@ -18,7 +16,7 @@ def rollback(
 
     A second rollback goes forward again.
 
-    Example: prism-edge deploy rollback
+    Example: prism-edge deploy rollback --cluster cluster.toml
     """
     from prism_edge.cli.deploy_reach import finish, reach, tell, who
     from prism_edge.deploy import again

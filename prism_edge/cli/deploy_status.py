@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def status(
-    cluster: Cluster = Path("cluster.toml"),
+    cluster: Cluster,
     limit: Limit = "",
     accept_new: AcceptNew = False,
     ask_sudo: AskSudo = False,
@@ -24,7 +23,7 @@ def status(
 ) -> None:
     """Show release, service and group of every board. Exit code 1 if one does not serve.
 
-    Example: prism-edge deploy status
+    Example: prism-edge deploy status --cluster cluster.toml
     """
     from prism_edge.cli.deploy_reach import reach
     from prism_edge.deploy import status as work

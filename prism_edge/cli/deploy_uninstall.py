@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +11,7 @@ from prism_edge.errors import SettingsError
 
 
 def uninstall(
-    cluster: Cluster = Path("cluster.toml"),
+    cluster: Cluster,
     limit: Limit = "",
     yes: Annotated[bool, typer.Option("--yes", help="Yes, remove it.")] = False,
     keep_data: Annotated[
@@ -24,7 +23,7 @@ def uninstall(
 ) -> None:
     """Stop the service and remove all of it: releases, units, secrets, data, user and mesh.
 
-    Example: prism-edge deploy uninstall --yes
+    Example: prism-edge deploy uninstall --cluster cluster.toml --yes
     """
     if not yes:
         raise SettingsError(
