@@ -11,10 +11,8 @@ from prism_edge.cli.deploy_options import AcceptNew, AskSudo, Cluster
 
 
 def logs(
-    board: Annotated[
-        list[str] | None, typer.Argument(help="Of these boards; default: all.")
-    ] = None,
-    cluster: Cluster = Path("cluster.toml"),
+    cluster: Cluster,
+    board: Annotated[list[str] | None, typer.Argument(help="These boards; default: all.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     since: Annotated[
         str | None, typer.Option(help="All since then, such as '10 min ago' or 'today'.")
