@@ -34,27 +34,46 @@ def fault(board: str, target: str, by_hand: str, said: str) -> ClusterError:
     last, said = last_line(said), _spoken(said)
     if "HOST IDENTIFICATION HAS CHANGED" in said or "has changed and you have" in said:
         remove = _REMOVE.search(said)
-        return ClusterError(
-            f"{where}: its host key is another one than before{shown}: somebody may be listening. "
-            f"If the board was installed again, compare that with what `ssh-keygen -lf "
-            f"/etc/ssh/ssh_host_ed25519_key.pub` prints on it, then forget the old one: "
-            f"{remove[1] if remove else 'ssh-keygen -R HOST'}"
-        )
+        return changed_key(where, shown, remove[1] if remove else "ssh-keygen -R HOST")
     if UNKNOWN_KEY in said or "Host key verification failed" in said:
-        return ClusterError(
-            f"{where}: its host key is not known here{shown}; compare it with what `ssh-keygen -lf "
-            f"/etc/ssh/ssh_host_ed25519_key.pub` prints on the board, then log in once by {hand}"
-        )
+        return unknown_key(where, shown, hand)
     if "Permission denied" in said or "Too many authentication failures" in said:
-        return ClusterError(
-            f"{where}: {last}; {hand} must log in without a question: is the user right, is the "
-            f"key on the board (ssh-copy-id) and, if it has a passphrase, in the agent (ssh-add)?"
-        )
+        return refused(where, last, hand)
     if any(words in said for words in _UNREACHABLE):
-        return UnreachableError(
-            f"{where}: {last}; is the board on and in this network, and does sshd run? Try {hand}"
-        )
+        return unreachable(where, last, hand)
     return ClusterError(f"{where}: ssh failed: {last}; try {hand}")
+
+
+def changed_key(where: str, shown: str, remove: str) -> ClusterError:
+    """``shown``: the fingerprint, as the rest of a clause; ``remove``: what forgets the old key."""
+    return ClusterError(
+        f"{where}: its host key is another one than before{shown}: somebody may be listening. "
+        f"If the board was installed again, compare that with what `ssh-keygen -lf "
+        f"/etc/ssh/ssh_host_ed25519_key.pub` prints on it, then forget the old one: {remove}"
+    )
+
+
+def unknown_key(where: str, shown: str, hand: str) -> ClusterError:
+    """``hand``: what to do once the key was compared."""
+    return ClusterError(
+        f"{where}: its host key is not known here{shown}; compare it with what `ssh-keygen -lf "
+        f"/etc/ssh/ssh_host_ed25519_key.pub` prints on the board, then log in once by {hand}"
+    )
+
+
+def refused(where: str, why: str, hand: str) -> ClusterError:
+    """The board is there and does not let this user in."""
+    return ClusterError(
+        f"{where}: {why}; {hand} must log in without a question: is the user right, is the "
+        f"key on the board (ssh-copy-id) and, if it has a passphrase, in the agent (ssh-add)?"
+    )
+
+
+def unreachable(where: str, why: str, hand: str) -> UnreachableError:
+    """Nobody answers there."""
+    return UnreachableError(
+        f"{where}: {why}; is the board on and in this network, and does sshd run? Try {hand}"
+    )
 
 
 def last_line(said: str) -> str:

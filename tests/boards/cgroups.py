@@ -6,6 +6,7 @@ They say which processes are the board's, whoever started them, and bound its me
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -74,7 +75,5 @@ def remove(groups: Iterable[Path]) -> None:
 def _nested(groups: Iterable[Path]) -> Iterator[Path]:
     """They and all within them, the innermost first."""
     for group in groups:
-        inner = [path for path in group.rglob("*") if path.is_dir()]
-        yield from sorted(inner, reverse=True)
-        if group.exists():
-            yield group
+        for path, _, _ in os.walk(group, topdown=False):  # it bears with those that vanish
+            yield Path(path)
