@@ -32,7 +32,7 @@ def service(active: str) -> str | None:
 
 def skew(text: str, before_s: float, after_s: float) -> tuple[float, float] | None:
     """Its clock minus ours, and the bound of that, in seconds: it answered between the two."""
-    found = re.fullmatch(r"(\d{1,12})(?:\.(\d{9})|\S*)\n?", text, re.ASCII)
+    found = re.fullmatch(r"(\d{1,12})(?:\.(?:(\d{9})|\D*))?\n?", text, re.ASCII)
     if found is None:
         return None
     ours_s, bound_s = (before_s + after_s) / 2, (after_s - before_s) / 2

@@ -51,5 +51,5 @@ def kernel(text: str) -> tuple[str, str, str] | None:
 
 def system(text: str) -> str | None:
     """How the system calls itself, such as ``Ubuntu 22.04.5 LTS``."""
-    found = re.search(r"^PRETTY_NAME=([\"']?)(.+)\1$", text, re.MULTILINE)
-    return found[2].strip() or None if found else None
+    found = re.search(r"^PRETTY_NAME=(.*)$", text, re.MULTILINE)
+    return found[1].strip(" \"'") or None if found else None

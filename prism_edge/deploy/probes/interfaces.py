@@ -30,7 +30,7 @@ ARP = "cat /proc/sys/net/ipv4/conf/all/arp_ignore /proc/sys/net/ipv4/conf/all/ar
 
 _LINK = re.compile(r"^\d+: ([^\s:@]+)(?:@\S+)?: <([A-Z0-9_,-]*)> (.*)$", re.MULTILINE)
 _ADDRESS = re.compile(r"^\d+: ([^\s:@]+)(?:@\S+)?:?\s+inet6?\s+(\S+)(?: peer (\S+))?", re.MULTILINE)
-_OTHER = re.compile(r"\b(bridge|vlan|bond|dummy|ifb|tun|gre|vxlan|macvlan|ipvlan|can) ")
+_OTHER = re.compile(r"\b(bridge|vlan|dummy|ifb|tun|gretap|vxlan) ")
 
 
 def interfaces(links: str, addresses: str, wifi: str, tunnels: str) -> tuple[Interface, ...]:
@@ -45,7 +45,7 @@ def interfaces(links: str, addresses: str, wifi: str, tunnels: str) -> tuple[Int
         Interface(
             name=name,
             kind=_kind(name, flags, rest, name in saving, name in user_tunnels),
-            up="UP" in flags.split(",") and " state DOWN " not in f" {rest} ",
+            up={"UP", "LOWER_UP"} <= set(flags.split(",")),
             addresses=tuple(found.get(name, ())),
             power_save=_on(saving.get(name, "")),
         )
