@@ -10,7 +10,6 @@ from prism_edge.deploy.facts import (
     Identity,
     Installed,
     Network,
-    Sudo,
     UserFacts,
 )
 from prism_edge.deploy.probes import (
@@ -85,12 +84,12 @@ def assemble(
     *,
     torch_said: Answer,
     files: Sequence[str] = (),
-    root: bool,
+    no_root: str | None = None,
     skew: tuple[float, float] | None = None,
 ) -> Facts:
     """The facts out of what ``LOGIN`` with ``python``, and ``ROOT`` with ``files``, gave.
 
-    ``root``: whether the latter was asked as root. ``skew``: of the clock, and its bound. Raises
+    ``no_root``: why the latter was not asked as root. ``skew``: of the clock, and its bound. Raises
     ``ClusterError`` when not even uname and id have answered.
     """
     known = identity.kernel(as_login["kernel"].text)
@@ -99,7 +98,7 @@ def assemble(
         raise ClusterError(
             f"board {board}: its shell does not answer uname and id; log in by hand and look"
         )
-    who, _, groups = login
+    who, is_root, groups = login
     return Facts(
         board=board,
         identity=_identity(as_login, *known),
@@ -111,7 +110,7 @@ def assemble(
             as_root["nvpmodel-query"].text,
             as_login["clocks"].text,
         ),
-        network=_network(as_login, as_root, root=root),
+        network=_network(as_login, as_root, root=no_root is None),
         storage=storage.storage(
             as_login["disk"].text, as_login["memory"].text, as_login["swaps"].text
         ),
@@ -121,7 +120,17 @@ def assemble(
             skew_s=skew[0] if skew else None,
             bound_s=skew[1] if skew else None,
         ),
-        user=UserFacts(name=who, groups=groups, sudo=sudo(as_login, root=root)),
+        user=UserFacts(
+            name=who,
+            groups=groups,
+            sudo=user.sudo(
+                is_root=is_root,
+                free=as_login["sudo"].code == 0,
+                root=no_root is None,
+                groups=groups,
+            ),
+            no_root=no_root,
+        ),
         jtop=jetson_stats.jtop(
             python_probe.jetson_stats(as_login["python"].text),
             as_login["jtop"].text,
@@ -130,18 +139,6 @@ def assemble(
         ),
         installed=_installed(as_root, files),
     )
-
-
-def sudo(as_login: Mapping[str, Answer], *, root: bool) -> Sudo:
-    """How the login becomes root; ``root``: it did. Somebody in a group of administrators can, with
-    a password that was not given; of anybody else sudo does not tell."""
-    login = user.login(as_login["id"].text)
-    if login is None:
-        return "none"
-    _, is_root, groups = login
-    if is_root or as_login["sudo"].code == 0:
-        return "root" if is_root else "free"
-    return "password" if root or user.ADMINISTRATORS.intersection(groups) else "none"
 
 
 def _identity(said: Mapping[str, Answer], machine: str, kernel: str, hostname: str) -> Identity:

@@ -118,11 +118,13 @@ class Clock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserFacts:
-    """Who logs in there."""
+    """Who logs in there. ``no_root``: why nothing could be asked as root, in the runner's words,
+    which leaves what only root may see as if it were not there; None: it could."""
 
     name: str
     groups: tuple[str, ...]
     sudo: Sudo
+    no_root: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 
-from prism_edge.deploy.assemble import LOGIN, ROOT, assemble, sudo
+from prism_edge.deploy.assemble import LOGIN, ROOT, assemble
 from prism_edge.deploy.facts import Facts
 from prism_edge.deploy.here import Here
 from prism_edge.deploy.probes import clock, installed, torch
@@ -29,9 +29,9 @@ def gather(runner: Runner, files: Sequence[str] = (), python: str = "python3") -
     """
     for_login = {**LOGIN, "python": python_probe.command(python)}
     as_login = _ask(runner, for_login, limit_s=_QUICK_S)
-    root = sudo(as_login, root=False) in ("root", "free") or _may(runner)
+    no_root = _no_root(runner)
     for_root = {**ROOT, "files": installed.files_command(files)}
-    as_root = _ask(runner, for_root, limit_s=_HASH_S, root=root)
+    as_root = _ask(runner, for_root, limit_s=_HASH_S, root=no_root is None)
     for_torch = {"torch": torch.command(python)}  # by itself: it takes seconds, and may not end
     return assemble(
         runner.name,
@@ -39,7 +39,7 @@ def gather(runner: Runner, files: Sequence[str] = (), python: str = "python3") -
         as_root,
         torch_said=_ask(runner, for_torch, limit_s=torch.LIMIT_S)["torch"],
         files=files,
-        root=root,
+        no_root=no_root,
         skew=None if isinstance(runner, Here) else _skew(runner),
     )
 
@@ -70,14 +70,15 @@ def _ask(
     return {name: found.get(name, SILENCE) for name in commands}
 
 
-def _may(runner: Runner) -> bool:
-    """Whether the runner has a way to root, with a password for example."""
+def _no_root(runner: Runner) -> str | None:
+    """Why the runner has no way to root; None if it has one."""
     try:
-        return runner.run("true", root=True).code == 0
+        done = runner.run("id -u", root=True)
     except UnreachableError:
         raise
-    except ClusterError:
-        return False
+    except ClusterError as error:
+        return str(error)
+    return None if done.out == "0\n" else f"board {runner.name}: {done.err.strip() or 'no root'}"
 
 
 def _skew(runner: Runner) -> tuple[float, float] | None:

@@ -75,7 +75,7 @@ def test_this_machine() -> None:
     assert facts.clock.skew_s is None
     assert set(facts.installed.files) <= {"/etc/passwd"}
     if os.geteuid() == 0:
-        assert facts.user.sudo == "root"
+        assert (facts.user.sudo, facts.user.no_root) == ("root", None)
         state = facts.installed.files["/etc/passwd"]
         assert (state.mode, state.owner) == (0o644, "root:root")
         sha = subprocess.run(["sha256sum", "/etc/passwd"], capture_output=True, text=True).stdout
@@ -95,6 +95,7 @@ def test_a_login_that_cannot_become_root() -> None:
     login = Login(prefix=nobody, refuses_root=True)
     facts = gather(login, ("/etc/passwd", "/etc/shadow"), python="/no/python")
     assert facts.user.sudo == "none"
+    assert facts.user.no_root == "board edge-1: sudo wants a password"
     assert facts.network.firewall in (None, "none")
     assert facts.network.firewall_active is None
     assert set(facts.installed.files) == {"/etc/passwd"}  # the other is not for everybody

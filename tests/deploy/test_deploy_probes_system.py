@@ -108,6 +108,16 @@ def test_login() -> None:
     assert user.login("") is None
 
 
+def test_how_a_login_becomes_root() -> None:
+    how = user.sudo
+    assert how(is_root=True, free=False, root=True, groups=()) == "root"
+    assert how(is_root=False, free=True, root=True, groups=()) == "free"
+    assert how(is_root=False, free=True, root=False, groups=()) == "none"  # for "true" alone
+    assert how(is_root=False, free=False, root=True, groups=()) == "password"
+    assert how(is_root=False, free=False, root=False, groups=("sudo",)) == "password"
+    assert how(is_root=False, free=False, root=False, groups=("video",)) == "none"
+
+
 def test_jtop() -> None:
     assert jtop(None, "LoadState=not-found\nActiveState=inactive\n", "", ("jtop",)) == Jtop()
     assert jtop("4.3.2", "", "", ()) == Jtop(version="4.3.2", member=False)
