@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prism_edge.cli.deploy_options import AcceptNew, AsJson, Limit, chosen
 from prism_edge.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -29,10 +30,15 @@ def bundle(
     torch: Annotated[
         str | None, typer.Option(help="torch==VERSION to bring along to boards that have none")
     ] = None,
+    cluster: Annotated[
+        Path | None, typer.Option(help="ask the boards of this settings file what they have")
+    ] = None,
+    limit: Limit = "",
+    accept_new: AcceptNew = False,
     find_links: Annotated[
         list[Path] | None, typer.Option(help="a folder with more wheels; repeatable")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Collect prism-edge and all wheels it needs, with hashes; boards install without an index.
 
@@ -41,7 +47,15 @@ def bundle(
     """
     from prism_edge.deploy.make_bundle import make_bundle
 
-    target = given(python, machine, have or [], torch)
+    brought = torch_version(torch) if torch else None
+    if cluster is None:
+        if limit or accept_new:
+            raise typer.BadParameter("--limit and --accept-new are for --cluster")
+        target = given(python, machine, have or [], brought)
+    elif python or machine or have:
+        raise typer.BadParameter("--cluster asks the boards: no --python, --machine, --have")
+    else:
+        target = asked(cluster, limit, accept_new, brought)
     with teller() as tell:
         made = make_bundle(target, out, find_links=find_links or [], tell=tell)
     print(json.dumps(summary(made)) if as_json else readable(made))
@@ -54,13 +68,20 @@ def given(
     from prism_edge.deploy.target import Target, exact
 
     if not python or not machine:
-        raise SettingsError("for which boards? --python 3.10 --machine aarch64")
-    return Target(
-        python=python,
-        machine=machine,
-        pins=dict(map(exact, have)),
-        torch=torch_version(torch) if torch else None,
-    )
+        raise SettingsError(
+            "for which boards? --python 3.10 --machine aarch64, or --cluster cluster.toml"
+        )
+    return Target(python=python, machine=machine, pins=dict(map(exact, have)), torch=torch)
+
+
+def asked(cluster: Path, limit: str, accept_new: bool, torch: str | None) -> Target:
+    """The target that all these boards are. Raises ``ClusterError`` where they are not one."""
+    from prism_edge.deploy.bundle_for import ask
+    from prism_edge.deploy.hosts import connect
+    from prism_edge.settings import read_settings
+
+    boards = chosen(read_settings(cluster), limit)
+    return ask(boards, lambda board: connect(board, accept_new=accept_new), torch)
 
 
 def torch_version(text: str) -> str:

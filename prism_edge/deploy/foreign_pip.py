@@ -17,9 +17,12 @@ def main() -> None:
     """Run pip with these markers, in this process."""
     sys.path.pop(0)  # this file's folder: its modules are nobody's business here
     answers: dict[str, str] = json.loads(sys.argv[1])
-    markers = vars(importlib.import_module("pip._vendor.packaging.markers"))
+    try:
+        markers = vars(importlib.import_module("pip._vendor.packaging.markers"))
+    except ModuleNotFoundError:
+        sys.exit(f"ERROR: {sys.executable} has no pip; {sys.executable} -m ensurepip brings it")
     if "default_environment" not in markers:
-        sys.exit("ERROR: this pip cannot be asked for another machine; use pip 22 to 26")
+        sys.exit("ERROR: this pip cannot be asked for another machine; pip 26 can")
     markers["default_environment"] = lambda: dict(answers)
     sys.argv = ["pip", *sys.argv[2:]]
     runpy.run_module("pip", run_name="__main__")

@@ -17,8 +17,12 @@ from prism_edge.errors import ClusterError
 FOREIGN_PIP = Path(__file__).with_name("foreign_pip.py")
 TOLD = ("Collecting ", "Downloading ")
 ADVICE = "To fix this you could try"
-LACKING = "what the index lacks can be built on a board (pip wheel) and given by --find-links"
-CONFLICT = "what boards have (--have) stays as it is; name other versions, or bring torch (--torch)"
+# What pip said, and what to do about it; the first that fits.
+NEXT = (
+    ("Retrying", "pip does not reach its index; make the bundle where it does, and carry it here"),
+    ("conflict", "what boards have (--have) stays; name other versions, or bring torch (--torch)"),
+    ("No matching", "what an index lacks can be built on a board (pip wheel): --find-links FOLDER"),
+)
 SHOWN = 8  # lines of an error of pip
 
 
@@ -79,9 +83,9 @@ def run_pip(arguments: Sequence[str], target: Target, tell: Callable[[str], None
         pip.wait()
     if code:
         reasons = words(said)
-        then = CONFLICT if "conflict" in reasons else LACKING
+        then = next((f"\n{do}" for word, do in NEXT if any(word in line for line in said)), "")
         raise ClusterError(
-            f"no wheels for Python {target.python} on {target.machine}:\n{reasons}\n{then}"
+            f"no wheels for Python {target.python} on {target.machine}:\n{reasons}{then}"
         )
 
 

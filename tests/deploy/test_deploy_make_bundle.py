@@ -139,6 +139,17 @@ def test_what_cannot_be_is_an_error_and_leaves_nothing(
     assert re.search(message, text), text
 
 
+def test_an_index_that_is_not_reached_is_told(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # nobody listens there
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    with pytest.raises(ClusterError, match="pip does not reach its index; make the bundle where"):
+        make_bundle(ORIN, tmp_path / "out")
+
+
 def test_a_failed_call_leaves_the_old_bundle(index: Path, tmp_path: Path) -> None:
     first = make_bundle(ORIN, tmp_path / "out")
     remove_rich(index)

@@ -1,0 +1,110 @@
+"""What bundle boards want, from what they say; and where it is kept."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from contextlib import nullcontext
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+from little_index import fill, only
+
+from prism_edge.deploy.bundle_for import ask, bundle_for, target_of
+from prism_edge.deploy.facts import (
+    Clock,
+    Facts,
+    Identity,
+    Installed,
+    Jtop,
+    Network,
+    PowerMode,
+    PythonFacts,
+    Storage,
+    TorchFacts,
+    UserFacts,
+)
+from prism_edge.deploy.here import Here
+from prism_edge.deploy.target import Target
+from prism_edge.errors import ClusterError
+from prism_edge.settings import BoardSettings
+
+PINS = {"torch": "2.5.0a0+872d972e41.nv24.8", "numpy": "1.26.4"}
+
+
+def facts(board: str, python: str | None = "3.10.12", **pins: str) -> Facts:
+    """A board as far as a bundle asks."""
+    return Facts(
+        board=board,
+        identity=Identity(architecture="aarch64", kernel="5", system="Ubuntu", hostname=board),
+        python=PythonFacts(executable="/usr/bin/python3", version=python, venv=True)
+        if python
+        else None,
+        torch=TorchFacts(version=pins.get("torch"), pins=pins),
+        power=PowerMode(),
+        network=Network(),
+        storage=Storage(),
+        clock=Clock(),
+        user=UserFacts(name="nvidia", groups=(), sudo="free"),
+        jtop=Jtop(),
+        installed=Installed(),
+    )
+
+
+def test_boards_alike_have_one_target() -> None:
+    found = target_of([facts("edge-1", **PINS), facts("edge-2", "3.10.14", **PINS)])
+    assert found == Target(python="3.10", machine="aarch64", pins=PINS)
+
+
+def test_torch_can_be_brought_along() -> None:
+    boards = [facts("edge-1", numpy="1.26.4"), facts("edge-2", **PINS)]
+    assert target_of(boards, "2.13.0") == Target(python="3.10", machine="aarch64", torch="2.13.0")
+
+
+@pytest.mark.parametrize(
+    ("boards", "message"),
+    [
+        (
+            [facts("edge-1", **PINS), facts("edge-2", "3.12.3", **PINS)],
+            "boards edge-1 and edge-2 need a bundle each: Python 3.10, .* Python 3.12, .*--limit",
+        ),
+        (
+            [facts("edge-1", **PINS), facts("edge-2", **PINS | {"numpy": "1.26.5"})],
+            "need a bundle each: .*numpy 1.26.4 there, .*numpy 1.26.5 here",
+        ),
+        ([facts("edge-1")], "board edge-1: has no torch of its own; .*--torch torch==VERSION"),
+        ([facts("edge-1", None)], "board edge-1: has no Python 3.10 or later"),
+    ],
+)
+def test_what_one_bundle_cannot_serve_is_refused(boards: list[Facts], message: str) -> None:
+    with pytest.raises(ClusterError, match=message):
+        target_of(boards)
+
+
+@pytest.mark.slow
+def test_boards_are_asked() -> None:
+    """This machine, as two boards; without a torch of its own it can still be brought one."""
+    boards = [BoardSettings(name=name, address="127.0.0.1", python=sys.executable) for name in "ab"]
+    try:
+        own, brought = version("torch"), None
+    except PackageNotFoundError:
+        own, brought = None, "2.13.0"
+    found = ask(boards, lambda board: nullcontext(Here(name=board.name)), brought)
+    assert found.python == f"3.{sys.version_info[1]}"
+    assert found.machine == platform.machine()
+    assert (found.pins.get("torch"), found.torch) == (own, brought)
+
+
+def test_the_cache_has_one_bundle_per_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "index", tmp_path / "own")
+    only(monkeypatch, tmp_path / "index")
+    told: list[str] = []
+    cache = tmp_path / "cache"
+    for python in ("3.10", "3.12", "3.10"):
+        target = Target(python=python, machine="aarch64", pins=PINS)
+        assert bundle_for(target, cache, told.append).python == python
+    assert len(list(cache.iterdir())) == 2
+    assert sum(line.startswith("asking pip") for line in told) == 2
