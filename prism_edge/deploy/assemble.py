@@ -180,7 +180,6 @@ def _network(
 
 
 def _installed(said: Mapping[str, Answer], files: Sequence[str]) -> Installed:
-    current = installed.target(said["current"].text)
     active, enabled = installed.service(said["service"].text)
     states = installed.file_states(said["files"].text)
     return Installed(
@@ -191,9 +190,9 @@ def _installed(said: Mapping[str, Answer], files: Sequence[str]) -> Installed:
         models=installed.names(said["models"].text),
         profiles=installed.digests(said["profiles"].text),
         files={path: states[path] for path in files if path in states},
-        current=current,
+        current=installed.target(said["current"].text),
         previous=installed.target(said["previous"].text),
-        pending=current if said["pending"].code == 0 else None,
+        pending=installed.pending(said["pending"].text),
         user=said["groups"].code == 0,
         groups=tuple(said["groups"].text.split()),
         active=active,

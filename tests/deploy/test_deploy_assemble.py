@@ -95,7 +95,9 @@ def test_what_of_ours_is_on_it() -> None:
 
 
 def test_a_release_that_has_not_proved_healthy() -> None:
-    said = load("orin-nano-jetpack-6.2") | {"pending": Answer(code=0, out="")}
+    said = load("orin-nano-jetpack-6.2") | {
+        "pending": Answer(code=0, out="0.4.0-2222bbbb 0.3.0-1111aaaa -\n")
+    }
     assert put_together(said).installed.pending == "0.4.0-2222bbbb"
 
 

@@ -23,12 +23,12 @@ cd {paths.RELEASES} && for id in *; do
 done
 :"""
 ENVIRONMENTS = f"ls -1 {paths.ENVIRONMENTS}"
-WHEELS = f"cd {paths.WHEELS} && sha256sum *.whl"
+WHEELS = f"cd {paths.WHEELS} && sha256sum *.whl; :"
 MODELS = f"ls -1 {paths.MODELS}"
-PROFILES = f"cd {paths.PROFILES} && find . -type f ! -path '*/.*' -exec sha256sum {{}} +"
+PROFILES = f"cd {paths.PROFILES} && find . -type f ! -path '*/.*' -exec sha256sum {{}} +; :"
 CURRENT = f"readlink {paths.CURRENT}"
 PREVIOUS = f"readlink {paths.PREVIOUS}"
-PENDING = f"test -e {paths.PENDING}"
+PENDING = f"cat {paths.PENDING}"  # as activate.sh writes it: new id, old one, the one before
 GROUPS = f"id -Gn {paths.USER}"
 SERVICE = f"systemctl show -p LoadState -p ActiveState -p UnitFileState {paths.UNIT}"
 MESH_KEY = f"cat {paths.MESH_PUBLIC_KEY}"
@@ -99,6 +99,12 @@ def mesh_key(text: str) -> str | None:
 def target(link: str) -> str | None:
     """The id of the release that a link points to."""
     found = names(link.strip().rpartition("/")[2])
+    return found[0] if found else None
+
+
+def pending(text: str) -> str | None:
+    """The id of the release that was switched to and has not proved healthy."""
+    found = names(text.partition(" ")[0].strip())
     return found[0] if found else None
 
 
