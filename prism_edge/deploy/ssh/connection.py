@@ -87,7 +87,7 @@ class Connection:
             kinds |= {"rsa-sha2-512", "rsa-sha2-256"}
         # known kinds first, so that another key of the same board is no surprise
         options.key_types = sorted(options.key_types, key=lambda kind: kind not in kinds)
-        # 200 MB cost 0.55 s of CPU by GCM and 0.83 to 1.1 s by what paramiko prefers (x86, paramiko 5)
+        # 200 MB cost 0.55 s of CPU by GCM, 0.83 to 1.1 s by what paramiko prefers (x86)
         options.ciphers = sorted(options.ciphers, key=lambda name: "gcm" not in name)
         try:
             self.transport.start_client(timeout=2 * _CONNECT_S)
