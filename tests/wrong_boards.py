@@ -323,6 +323,13 @@ WRONG = [
         but(ORIN, user={"sudo": "none"}), "no-sudo", "blocked", "nvidia may not", "usermod -aG sudo"
     ),
     alone(but(ORIN, user={"sudo": "none"}), "no-sudo", "warning", "nvidia may not", "nvidia"),
+    on(
+        but(ORIN, user={"sudo": "password", "no_root": "sudo wants a password"}),
+        "no-root",
+        "note",
+        "was not looked at: sudo wants a password",
+        "--ask-sudo",
+    ),
     alone(
         but(ORIN, user={"groups": ("nvidia", "sudo")}),
         "login-groups",

@@ -55,7 +55,13 @@ def _finding(item: Finding) -> dict[str, object]:
 
 
 def _repair(item: Repair) -> dict[str, object]:
-    return {"code": item.finding.code, "error": item.error}
+    return {"code": item.finding.code, "error": item.error, "still_found": item.still_found}
+
+
+def _outcome(repair: Repair) -> str:
+    if repair.error is not None:
+        return f"not repaired: {repair.error}"
+    return "was done, and is found all the same" if repair.still_found else "repaired"
 
 
 def show(checked: Sequence[Checked], between: Sequence[Finding], *, would_fix: bool) -> None:
@@ -72,8 +78,7 @@ def show(checked: Sequence[Checked], between: Sequence[Finding], *, would_fix: b
         for line in _about(board.facts) if board.facts is not None else ():
             _prose(console, line, "  ")
         for repair in board.repairs:
-            done = "repaired" if repair.error is None else f"not repaired: {repair.error}"
-            _prose(console, f"{repair.finding.code}: {done}", "  ")
+            _prose(console, f"{repair.finding.code}: {_outcome(repair)}", "  ")
         _findings(console, board.findings, would_fix=would_fix)
     if between:
         _heading(console, "between boards", verdict(between))

@@ -24,10 +24,12 @@ from prism_edge.settings import BoardSettings, Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repair:
-    """One fix that was tried for ``finding``; ``error``: why it failed, None: it was done."""
+    """One fix that was tried for ``finding``; ``error``: why it failed, None: it was done.
+    ``still_found``: the finding is there all the same."""
 
     finding: Finding
     error: str | None
+    still_found: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,16 +60,21 @@ def check(
     python = board.python if board is not None else "python3"
     facts = gather(runner, python=python)
     found = findings(facts, settings, board)
-    repairs = []
+    tried: list[tuple[Finding, str | None]] = []
     if repair is not None:
         for item in found:
             if item.fix is not None:
                 repair(runner.name, item)
-                repairs.append(Repair(finding=item, error=_failure(runner, item)))
-        if repairs:
+                tried.append((item, _failure(runner, item)))
+        if tried:
             facts = gather(runner, python=python)
             found = findings(facts, settings, board)
-    return Checked(board=runner.name, facts=facts, findings=found, repairs=tuple(repairs))
+    left = {(item.code, item.where) for item in found}
+    repairs = tuple(
+        Repair(finding=item, error=error, still_found=(item.code, item.where) in left)
+        for item, error in tried
+    )
+    return Checked(board=runner.name, facts=facts, findings=found, repairs=repairs)
 
 
 def _failure(runner: Runner, item: Finding) -> str | None:

@@ -44,8 +44,12 @@ FINDING = {
 FINDINGS = {"type": "array", "items": FINDING}
 REPAIR = {
     "type": "object",
-    "properties": {"code": TEXT, "error": {"type": ["string", "null"]}},
-    "required": ["code", "error"],
+    "properties": {
+        "code": TEXT,
+        "error": {"type": ["string", "null"]},
+        "still_found": {"type": "boolean"},
+    },
+    "required": ["code", "error", "still_found"],
     "additionalProperties": False,
 }
 BOARD = {
@@ -230,10 +234,14 @@ def test_a_board_that_is_well(shown: Any) -> None:
 def test_repairs_and_findings_between_boards_are_shown(shown: Any) -> None:
     sleepy = next(wrong for wrong in WRONG if wrong.code == "wifi-power-save")
     (found,) = findings(sleepy.facts)
-    repairs = (Repair(finding=found, error=None), Repair(finding=found, error="no such card"))
+    repairs = tuple(
+        Repair(finding=found, error=error, still_found=still_found)
+        for error, still_found in ((None, False), (None, True), ("no such card", True))
+    )
     board = Checked(board="edge-1", facts=ORIN, findings=(), repairs=repairs)
     out = shown([board], (found,), would_fix=False)
     assert "  wifi-power-save: repaired\n" in out
+    assert "  wifi-power-save: was done, and is found all the same\n" in out
     assert "  wifi-power-save: not repaired: no such card\n" in out
     assert "\nbetween boards  warning\n" in out
     jsonschema.validate(check_table.as_dict([board], (found,)), SCHEMA)

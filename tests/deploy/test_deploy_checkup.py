@@ -148,7 +148,8 @@ def test_a_repair_is_told_then_made_and_then_it_is_looked_at_again(free_running:
 
     after = checkup.check(runner, repair=tell)
     assert told == [(runner.name, "clock-free", False)]
-    assert [(item.finding.code, item.error) for item in after.repairs] == [("clock-free", None)]
+    (repair,) = after.repairs
+    assert (repair.finding.code, repair.error, repair.still_found) == ("clock-free", None, False)
     assert "clock-free" not in codes(after.findings)
 
 
@@ -162,4 +163,5 @@ def test_a_repair_that_fails_is_said_and_what_was_found_stays(free_running: Path
     (repair,) = checked.repairs
     assert repair.error is not None
     assert repair.error.endswith("timedatectl set-ntp true: NTP not supported")
+    assert repair.still_found
     assert "clock-free" in codes(checked.findings)

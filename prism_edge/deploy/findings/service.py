@@ -27,6 +27,14 @@ def _login(case: Case) -> Iterator[Finding]:
             remedy="As an administrator of the board, then log in again:\n"
             f"$ sudo usermod -aG sudo {user.name}",
         )
+    elif user.no_root is not None:
+        yield Finding(
+            code="no-root",
+            severity="note",
+            what=f"what only root may see was not looked at: {user.no_root}",
+            where="sudo",
+            remedy="Add --ask-sudo, or on the board itself put sudo before the command.",
+        )
     missing = [name for name in GPU_GROUPS if name not in user.groups]
     if case.jetson and missing and user.name != "root":
         yield Finding(
