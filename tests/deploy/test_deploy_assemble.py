@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded import DATA, FILES, Answers, load
 
@@ -215,6 +215,7 @@ def spoiled(draw: st.DrawFn) -> Answers:
     return said
 
 
+@settings(deadline=None)
 @given(said=spoiled(), root=st.booleans())
 def test_no_answer_breaks_it(said: Mapping[str, Answer], root: bool) -> None:
     with contextlib.suppress(ClusterError):  # uname and id said nothing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prism_edge.deploy.probes.script import SILENCE, Answer, answers, script
@@ -90,12 +90,14 @@ def test_an_answer_that_was_cut_off_is_none() -> None:
     assert SILENCE.text == ""
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_has_answers_or_none(text: str) -> None:
     for answer in answers(text + f"\n{TOKEN} a\n{text}\n{TOKEN} 0\n", TOKEN).values():
         assert answer.code == 0
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.from_regex(r"[a-z-]+", fullmatch=True), st.text(), max_size=3))
 def test_what_was_printed_is_what_is_read(outs: dict[str, str]) -> None:
     text = "".join(f"{TOKEN} {name}\n{out}\n{TOKEN} 0\n" for name, out in outs.items())

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prism_edge.deploy.facts import TorchFacts
@@ -243,6 +243,7 @@ def test_nonsense_is_no_digest(digest: object) -> None:
     assert torch.digest(f'{on_board.MARK}{{"digest": "{digest}"}}') is None
 
 
+@settings(deadline=None)
 @given(st.text(), st.integers(0, 255))
 def test_any_text_is_read(text: str, code: int) -> None:
     for out in (text, on_board.MARK + text, on_board.MARK + '{"pins": ' + text + "}"):
