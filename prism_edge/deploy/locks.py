@@ -46,7 +46,7 @@ mv -fT {lock}.part {lock}
 _RENEW = """
 set -eu
 umask 022
-exec 9>>{root}/.lock.guard
+exec 9<{root}/.lock.guard
 flock 9
 {{ read -r boot seen word since; read -r who; }} <{lock}
 [ "$word" = {word} ]

@@ -13,6 +13,7 @@ from prism_edge.deploy.runner import Runner
 from prism_edge.settings import BoardSettings
 
 _UNITS = (paths.UNIT, "prism-edge-settle.service")
+_CACHE = "/var/cache/prism-edge"  # the unit's CacheDirectory
 _SECRETS = (
     paths.TOKEN,
     f"{paths.ETC}/tls",
@@ -52,12 +53,19 @@ for file in /etc/wireguard/*.conf; do
 done
 systemctl daemon-reload
 systemctl reset-failed {units} 2>/dev/null || :
-for path in {secrets} {root}; do
+for path in {secrets}; do
     drop "$path"
 done
+if [ -e {root} ]; then  # all at once, because the lock in it is written again meanwhile
+    rm -rf {away}
+    mv -T {root} {away}
+    echo {root}
+fi
+rm -rf {away}
 if [ -d {etc} ]; then rmdir --ignore-fail-on-non-empty {etc}; fi
 if [ {keep} = no ]; then
     drop {state}
+    drop {cache}
     if id -u {user} >/dev/null 2>&1; then
         userdel {user}
         echo 'user {user}'
@@ -85,8 +93,10 @@ def uninstall_board(runner: Runner, who: str, *, keep_data: bool) -> tuple[str, 
         mesh_key=paths.MESH_KEY,
         secrets=" ".join(_SECRETS),
         root=paths.ROOT,
+        away=f"{paths.ROOT}.removing",
         etc=paths.ETC,
         state=paths.STATE,
+        cache=_CACHE,
         user=paths.USER,
         keep=quote("yes" if keep_data else "no"),
     )
