@@ -1,4 +1,8 @@
-"""A board that can be worked with: SSH reaches it, and prism-edge and the models are there."""
+"""A board that can be worked with: SSH reaches it, and prism-edge and the models are there.
+
+A release says in its release.json where the models that were deployed with it are; what else is
+asked for is looked for under the path it was given.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,6 @@ import json
 import shlex
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from prism_edge import __version__
@@ -14,7 +17,7 @@ from prism_edge.cluster.local import finish
 from prism_edge.cluster.ssh import SshHost, login, ssh_argv, start
 from prism_edge.cluster.ssh_faults import FAILED, UNKNOWN_KEY, fault, last_line
 from prism_edge.errors import ClusterError
-from prism_edge.settings import BoardSettings
+from prism_edge.settings import BoardSettings, ModelSettings
 
 DEPLOYED = "/opt/prism-edge/current/venv/bin/python"
 TIMEOUT_S = 60.0
@@ -28,16 +31,28 @@ try:
     from prism_edge import __version__ as version
 except ImportError:
     version = None
-absent = [path for path in sys.argv[1:] if not os.path.isdir(path)]
-print(json.dumps({"python": sys.executable, "version": version, "absent": absent}))"""
+try:
+    with open(os.path.join(os.path.dirname(sys.prefix), "release.json")) as file:
+        deployed = dict(json.load(file)["models"])
+except (OSError, ValueError, KeyError, TypeError):
+    deployed = {}
+names = [word.partition("=")[::2] for word in sys.argv[1:]]
+models = {path: deployed.get(name, path) for name, path in names}
+absent = [path for path in models.values() if not os.path.isdir(path)]
+print(json.dumps({
+    "python": sys.executable, "version": version, "absent": absent, "models": models
+}))"""
 
 
-def ready(board: BoardSettings, models: Sequence[Path], deployed: str = DEPLOYED) -> SshHost:
-    """The host, on which the same prism-edge and every model directory have been seen.
+def ready(
+    board: BoardSettings, models: Sequence[ModelSettings], deployed: str = DEPLOYED
+) -> SshHost:
+    """The host, on which the same prism-edge and the directory of every model have been seen.
 
     Raises ``ClusterError``, or its ``UnreachableError``, with what is missing there.
     """
-    there = ["sh", "-c", _SHELL, "sh", deployed, board.python, _PYTHON, *map(str, models)]
+    wanted = [f"{model.name}={model.path}" for model in models]
+    there = ["sh", "-c", _SHELL, "sh", deployed, board.python, _PYTHON, *wanted]
     done = _ask(board, f"exec {shlex.join(there)}")
     where = f"board {board.name} ({board.ssh})"
     if done.returncode == _NO_PYTHON:
@@ -60,6 +75,7 @@ def ready(board: BoardSettings, models: Sequence[Path], deployed: str = DEPLOYED
         target=board.ssh,
         config=board.ssh_config,
         python=found["python"],
+        paths=found["models"],
     )
 
 
@@ -77,8 +93,8 @@ def lack(python: str, version: str | None, absent: Sequence[str]) -> str | None:
         )
     if absent:
         return (
-            f"no directory {', '.join(absent)} there; a model's path is its path on the board: "
-            f"copy it there, or name the path it has there"
+            f"no directory {', '.join(absent)} there; a model that was not deployed is looked for "
+            f"under its path here: prism-edge deploy push, or name the path it has there"
         )
     return None
 

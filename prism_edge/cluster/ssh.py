@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -62,7 +62,8 @@ class SshHost:
     """A ``Host`` at ``target``, as in ``BoardSettings.ssh``; ``ready`` finds its ``python``.
 
     What it starts ends when this process does, or after ``6 beat_s`` without a word from it.
-    ``sys.executable`` at the head of a command stands for ``python``, which has prism-edge.
+    ``sys.executable`` at the head of a command stands for ``python``, which has prism-edge; a key
+    of ``paths``, alone or after NAME=, for the path that it has there.
     """
 
     name: str
@@ -71,6 +72,7 @@ class SshHost:
     python: str
     config: Path | None = None
     beat_s: float = 5.0
+    paths: Mapping[str, str] = field(default_factory=dict)
 
     def command(
         self, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None
@@ -80,12 +82,19 @@ class SshHost:
             raise ClusterError(f"board {self.name}: no command given")
         program = self.python if argv[0] == sys.executable else argv[0]
         silence = f"{_BEATS * self.beat_s:g}"
-        there = [self.python, "-m", "prism_edge.cluster.lifeline", silence, program, *argv[1:]]
+        words = [self._there(word) for word in argv[1:]]
+        there = [self.python, "-m", "prism_edge.cluster.lifeline", silence, program, *words]
         variables = [f"{key}={value}" for key, value in (env or {}).items()]
         line = f"exec {shlex.join(['env', *variables, *there])}"
         if cwd is not None:
             line = f"cd {shlex.quote(str(cwd))} && {line}"
         return ssh_argv(self.target, self.config, line, beat_s=self.beat_s)
+
+    def _there(self, word: str) -> str:
+        name, equals, path = word.partition("=")
+        if word in self.paths or not equals:
+            return self.paths.get(word, word)
+        return f"{name}={self.paths.get(path, path)}"
 
     def popen(
         self,

@@ -20,7 +20,7 @@ def prune(wish: Wish, now: Installed) -> Iterator[Prune]:
     for manifest in manifests:
         if manifest is not None:
             environments.add(str(manifest.get("environment")))
-            models |= _values(manifest.get("models"))
+            models |= _directories(manifest.get("models"))
     if None not in manifests:  # of what a release needs that says nothing, nothing may go
         gone += [f"{paths.ENVIRONMENTS}/{n}" for n in now.environments if n not in environments]
         gone += [f"{paths.MODELS}/{name}" for name in now.models if name not in models]
@@ -37,5 +37,6 @@ def _kept(wished: str, now: Installed) -> list[str]:
     return [name for name in dict.fromkeys(order) if name in there][: paths.KEPT]
 
 
-def _values(models: object) -> set[str]:
-    return {str(value) for value in models.values()} if isinstance(models, Mapping) else set()
+def _directories(models: object) -> set[str]:
+    paths_there = models.values() if isinstance(models, Mapping) else ()
+    return {str(path).rpartition("/")[2] for path in paths_there}

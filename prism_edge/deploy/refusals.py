@@ -25,7 +25,10 @@ def refuse(wish: Wish, facts: Facts, needed_bytes: int) -> None:
         found = [*_bundle(wish, facts), *_torch(wish, facts), *_mesh(wish, facts)]
         found += _disk(facts, needed_bytes)
     if found:
-        raise ClusterError("\n".join(f"board {facts.board}: {text}" for text in found))
+        where = f"board {facts.board}: "
+        raise ClusterError(
+            "\n".join(text if text.startswith("board ") else where + text for text in found)
+        )
 
 
 def _python(facts: Facts) -> Iterator[str]:
@@ -50,7 +53,9 @@ def _python(facts: Facts) -> Iterator[str]:
 
 
 def _rights(facts: Facts) -> Iterator[str]:
-    if facts.user.sudo == "none":
+    if facts.user.no_root is not None:
+        yield facts.user.no_root
+    elif facts.user.sudo == "none":
         yield (
             f"{facts.user.name} may not use sudo there; log in as a user who may (`ssh` in "
             f"cluster.toml), or add it to the group: sudo adduser {facts.user.name} sudo"

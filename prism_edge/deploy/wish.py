@@ -137,7 +137,7 @@ def wish_of(
         "environment": environment,
         "wheel": bundle.wheels[bundle.own].sha256,
         "etc": {name: hashlib.sha256(content).hexdigest() for name, content in etc.items()},
-        "models": {model.name: model.directory for model in goods.models},
+        "models": {model.name: paths.model(model.name, model.digest) for model in goods.models},
     }
     text = json.dumps(inside, sort_keys=True)
     release = f"{bundle.version}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

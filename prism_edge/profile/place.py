@@ -78,9 +78,8 @@ def board_hosts(settings: Settings) -> tuple[SshHost, ...]:
             f'board {", ".join(mute)}: no ssh in cluster.toml; write ssh = "user@host" in its '
             f"[[boards]], or measure a lab (`prism-edge lab up`)"
         )
-    models = [model.path for model in settings.models]
     with ThreadPoolExecutor(len(settings.boards)) as pool:
-        found = [pool.submit(ready, board, models) for board in settings.ranked]
+        found = [pool.submit(ready, board, settings.models) for board in settings.ranked]
     wrong = [error for future in found if (error := future.exception())]
     for error in wrong:
         if len(wrong) == 1 or not isinstance(error, ClusterError):

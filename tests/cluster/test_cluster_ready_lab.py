@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import venv
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from site import getsitepackages
 
 import pytest
 from sshd import PORT, SshBoards, new_key, ssh_boards
 
+import prism_edge
 from prism_edge import __version__
 from prism_edge.cluster.lab import Lab
 from prism_edge.cluster.modes import obstacle
 from prism_edge.cluster.ready import ready
 from prism_edge.errors import ClusterError, UnreachableError
-from prism_edge.settings import BoardSettings
+from prism_edge.settings import BoardSettings, ModelSettings
 
 pytestmark = [pytest.mark.lab, pytest.mark.ssh]
 NOWHERE = "/no/such/python"
@@ -39,9 +43,13 @@ def board(boards: SshBoards) -> BoardSettings:
     return boards.boards()[0]
 
 
+def model(path: Path) -> ModelSettings:
+    return ModelSettings(name="vit", path=path)
+
+
 def problem(board: BoardSettings, *models: Path) -> str:
     with pytest.raises(ClusterError) as caught:
-        ready(board, models, deployed=NOWHERE)
+        ready(board, [model(path) for path in models], deployed=NOWHERE)
     message = str(caught.value)
     assert message.startswith(f"board edge-1 ({board.ssh}): ")
     return message
@@ -54,7 +62,7 @@ def script(path: Path, text: str) -> str:
 
 
 def test_what_was_found_is_a_host(board: BoardSettings, tmp_path: Path) -> None:
-    host = ready(board, [tmp_path], deployed=NOWHERE)
+    host = ready(board, [model(tmp_path)], deployed=NOWHERE)
     assert (host.name, host.address, host.target) == ("edge-1", board.address, board.ssh)
     assert Path(host.python).samefile(sys.executable)
     assert host.run(["echo", "here"], 30).stdout == "here\n"
@@ -125,7 +133,7 @@ def test_a_python_without_prism_edge_is_named(board: BoardSettings, tmp_path: Pa
 
 
 def test_another_version_is_named(board: BoardSettings, tmp_path: Path) -> None:
-    said = '{"python": "/x/python", "version": "0.0.1", "absent": []}'
+    said = '{"python": "/x/python", "version": "0.0.1", "absent": [], "models": {}}'
     old = script(tmp_path / "old", f"echo '{said}'")
     message = problem(replace(board, python=old))
     assert f"prism-edge 0.0.1 there (/x/python), {__version__} here" in message
@@ -143,4 +151,24 @@ def test_what_is_no_python_is_told(board: BoardSettings, tmp_path: Path) -> None
 def test_a_model_that_is_not_there_is_named(board: BoardSettings, tmp_path: Path) -> None:
     there, absent = tmp_path, tmp_path / "absent model"
     message = problem(board, there, absent)
-    assert f"no directory {absent} there; a model's path is its path on the board" in message
+    assert f"no directory {absent} there; a model that was not deployed" in message
+
+
+def test_a_deployed_model_is_where_its_release_says(board: BoardSettings, tmp_path: Path) -> None:
+    """Not where it is on the machine that measures; what was not deployed keeps its path."""
+    there, other = tmp_path / "models" / "vit-0123", tmp_path / "other"
+    for directory in (there, other):
+        directory.mkdir(parents=True)
+    python = tmp_path / "release" / "venv" / "bin" / "python"
+    venv.create(tmp_path / "release" / "venv", with_pip=False, symlinks=True)
+    site = next((tmp_path / "release" / "venv" / "lib").glob("python*/site-packages"))
+    own = [str(Path(prism_edge.__file__).parents[1]), *getsitepackages()]
+    (site / "rest.pth").write_text("\n".join(own))
+    manifest = {"models": {"vit": str(there)}}
+    (tmp_path / "release" / "release.json").write_text(json.dumps(manifest))
+    more = ModelSettings(name="other", path=other)
+    host = ready(board, [model(Path("/here/vit")), more], deployed=str(python))
+    assert host.paths == {"/here/vit": str(there), str(other): str(other)}
+    asked = ["echo", "--model", "vit=/here/vit", "/here/vit", f"other={other}", "x=y"]
+    said = host.run(asked, 30).stdout.split()
+    assert said == ["--model", f"vit={there}", str(there), f"other={other}", "x=y"]

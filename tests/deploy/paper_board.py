@@ -238,7 +238,7 @@ def _after(now: Installed, step: Step) -> Installed:
 def _models_are_there(now: Installed, manifest: Mapping[str, object]) -> None:
     models = manifest["models"]
     assert isinstance(models, dict)
-    assert set(models.values()) <= set(now.models)
+    assert {path.rpartition("/")[2] for path in models.values()} <= set(now.models)
 
 
 def _pruned(now: Installed, gone: Iterable[str]) -> Installed:

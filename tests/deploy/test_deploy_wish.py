@@ -64,7 +64,9 @@ def test_a_release_says_what_it_is_made_of(tmp_path: Path) -> None:
     assert wish.release.startswith("0.1.0-")
     assert wish.manifest["id"] == wish.release
     assert wish.manifest["torch"] == TORCH
-    assert wish.manifest["models"] == {"vit": wish.models[0].directory}
+    assert wish.manifest["models"] == {
+        "vit": f"/var/lib/prism-edge/models/{wish.models[0].directory}"
+    }
     assert wish.etc["board.env"] == b"PRISM_EDGE_BOARD=edge-1\n"
     (tmp_path / "cluster.toml").write_bytes(wish.etc["cluster.toml"])
     assert read_settings(tmp_path / "cluster.toml").model("vit").path.name == (
