@@ -111,8 +111,8 @@ def same(one: str, other: str) -> bool:
         return one == other
 
 
-def write_bundle(bundle: Bundle) -> None:
-    """bundle.json says what the directory holds."""
+def write_bundle(bundle: Bundle, directory: Path) -> None:
+    """bundle.json in ``directory`` says what the bundle has."""
     content = {
         "schema": SCHEMA,
         "python": bundle.python,
@@ -122,7 +122,7 @@ def write_bundle(bundle: Bundle) -> None:
         "wheels": {file: asdict(wheel) for file, wheel in sorted(bundle.wheels.items())},
     }
     text = json.dumps(content, indent=1, sort_keys=True) + "\n"
-    (bundle.directory / FILE).write_text(text, encoding="utf-8")
+    (directory / FILE).write_text(text, encoding="utf-8")
 
 
 def read_bundle(directory: Path) -> Bundle:

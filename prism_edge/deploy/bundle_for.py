@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -76,7 +77,18 @@ def words(target: Target) -> str:
 
 
 def bundle_for(target: Target, cache: Path, tell: Callable[[str], None]) -> Bundle:
-    """The bundle for the target below ``cache``, with the prism-edge that runs here."""
+    """The bundle for the target below ``cache``, with the prism-edge that runs here.
+
+    Made by one caller at a time; the others find it there, and it stays as it is.
+    """
     content = json.dumps(asdict(target), sort_keys=True)
     digest = hashlib.sha256(content.encode()).hexdigest()[:12]
-    return make_bundle(target, cache / f"py{target.python}-{target.machine}-{digest}", tell=tell)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        lock = (cache / ".lock").open("w")
+    except OSError as error:
+        raise ClusterError(f"{cache}: cannot be written: {error.strerror}") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        out = cache / f"py{target.python}-{target.machine}-{digest}"
+        return make_bundle(target, out, tell=tell)

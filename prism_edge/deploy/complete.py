@@ -1,4 +1,4 @@
-"""Whether wheels are all that an environment needs, without asking pip. Pure."""
+"""Whether wheels are what an environment needs, all of it and nothing else, without pip. Pure."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ class Package:
     requires: tuple[Requirement, ...] = ()
 
 
-def lacking(
+def follow(
     packages: Mapping[str, Package], wanted: Iterable[Requirement], markers: Mapping[str, str]
-) -> tuple[str, ...]:
-    """A sentence per requirement that no package meets: of ``wanted``, and of all that is reached
-    from there. ``packages`` by normalised name; ``markers`` of the machine that it is for."""
+) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The packages that ``wanted`` reaches, and a sentence per requirement that none meets.
+
+    ``packages`` by normalised name; ``markers`` of the machine that they are for.
+    """
     found: list[str] = []
     queue = [("prism-edge", one, "") for one in wanted]
     seen: set[tuple[str, str]] = set()  # a package and one of its extras, "" for none
@@ -39,7 +41,7 @@ def lacking(
         for asked in {"", *needed.extras} - {one for at, one in seen if at == name}:
             seen.add((name, asked))
             queue += [(name, one, asked) for one in package.requires]
-    return tuple(dict.fromkeys(found))
+    return frozenset(name for name, _ in seen), tuple(dict.fromkeys(found))
 
 
 def plain(needed: Requirement) -> str:

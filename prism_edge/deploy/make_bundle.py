@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
 import tempfile
@@ -21,7 +20,7 @@ from prism_edge.deploy.bundle import (
     read_bundle,
     write_bundle,
 )
-from prism_edge.deploy.complete import Package, lacking
+from prism_edge.deploy.complete import Package, follow
 from prism_edge.deploy.content import local
 from prism_edge.deploy.repack import repack
 from prism_edge.deploy.target import Target, constraints, markers
@@ -48,9 +47,10 @@ def make_bundle(
         wheels = made / WHEELS
         wheels.mkdir()
         own = repack(wheels)
+        old = there(out)
         with tempfile.TemporaryDirectory(prefix=".kept-", dir=out.parent) as kept:
-            good = [link(path, Path(kept)) for path in intact(out)]
-            if find_links or not good or short(target, own, good):
+            good = [link(path, Path(kept)) for path in intact(old)] if old else []
+            if find_links or not fits(target, old) or any(compare(target, own, good)):
                 tell(f"asking pip for Python {target.python} on {target.machine}")
                 download(own, target, wheels, [Path(kept), *find_links], tell)
             else:
@@ -58,43 +58,57 @@ def make_bundle(
                 for path in good:
                     link(path, wheels)
         third_party = [path for path in sorted(wheels.glob("*.whl")) if path != own]
-        missing = short(target, own, third_party)
+        missing, _ = compare(target, own, third_party)
         if missing:
             raise ClusterError(f"{out}: pip left the bundle incomplete: {'; '.join(missing)}")
         tell("hashing")
         bundle = Bundle(
-            directory=made,
+            directory=out,
             python=target.python,
             machine=target.machine,
             pins=target.pins,
             wheels={path.name: wheel(path) for path in (own, *third_party)},
             own=own.name,
         )
-        write_bundle(bundle)
-        replace(out, made)
-    return dataclasses.replace(bundle, directory=out)
+        if bundle != old or any(map(old.problem, old.wheels)):
+            write_bundle(bundle, made)
+            replace(out, made)
+    return bundle
 
 
-def short(target: Target, own: Path, wheels: Iterable[Path]) -> tuple[str, ...]:
-    """What is missing from these wheels, as sentences; empty: nothing."""
+def compare(
+    target: Target, own: Path, wheels: Iterable[Path]
+) -> tuple[tuple[str, ...], frozenset[str]]:
+    """What is missing from these wheels, as sentences, and which packages are there for nothing."""
     packages = {name: Package(version=version) for name, version in target.pins.items()}
     for path in wheels:
         name, version, _, _ = parse_wheel_filename(path.name)
         packages[name] = Package(version=str(version), requires=requirements_in(path))
     wanted = [*requirements_in(own), *map(Requirement, constraints(target))]
-    return lacking(packages, wanted, markers(target))
+    reached, missing = follow(packages, wanted, markers(target))
+    return missing, frozenset(packages) - set(target.pins) - reached
 
 
-def intact(out: Path) -> list[Path]:
-    """Third-party wheels of the bundle in ``out`` that are as promised; none where none is."""
+def there(out: Path) -> Bundle | None:
+    """The bundle in ``out``; None: nothing, or one of another schema, which is made afresh."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return []
+        return None
     if not (out / FILE).is_file():
         raise ClusterError(f"{out}: is there and no bundle; name another place, or remove it")
     try:
-        old = read_bundle(out)
+        return read_bundle(out)
     except ClusterError:
-        return []  # of another schema, or damaged: made afresh
+        return None
+
+
+def fits(target: Target, old: Bundle | None) -> bool:
+    """It was made for this target, perhaps for other needs of prism-edge."""
+    wanted = (target.python, target.machine, target.pins)
+    return old is not None and (old.python, old.machine, old.pins) == wanted
+
+
+def intact(old: Bundle) -> list[Path]:
+    """Its third-party wheels that are as promised."""
     return [old.local(file).path for file in old.third_party if old.problem(file) is None]
 
 

@@ -42,7 +42,7 @@ def bundle(tmp_path: Path) -> Bundle:
         },
         own=OWN,
     )
-    write_bundle(made)
+    write_bundle(made, tmp_path)
     return made
 
 

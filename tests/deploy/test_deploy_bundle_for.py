@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -99,12 +100,26 @@ def test_boards_are_asked() -> None:
 def test_the_cache_has_one_bundle_per_target(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also when threads want it at once, as boards do."""
     fill(tmp_path / "index", tmp_path / "own")
     only(monkeypatch, tmp_path / "index")
     told: list[str] = []
     cache = tmp_path / "cache"
-    for python in ("3.10", "3.12", "3.10"):
+
+    def made(python: str) -> str:
         target = Target(python=python, machine="aarch64", pins=PINS)
-        assert bundle_for(target, cache, told.append).python == python
-    assert len(list(cache.iterdir())) == 2
+        return bundle_for(target, cache, told.append).python
+
+    wanted = ["3.10", "3.12", "3.10"]
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(made, wanted)) == wanted
+    assert len([path for path in cache.iterdir() if path.is_dir()]) == 2
     assert sum(line.startswith("asking pip") for line in told) == 2
+
+
+def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ClusterError, match="file/cache: cannot be written: Not a directory"):
+        bundle_for(
+            Target(python="3.10", machine="aarch64", pins=PINS), tmp_path / "file/cache", print
+        )

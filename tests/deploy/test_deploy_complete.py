@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from packaging.requirements import Requirement
 
-from prism_edge.deploy.complete import Package, lacking
+from prism_edge.deploy.complete import Package, follow
 from prism_edge.deploy.target import Target, markers
 
 BOARD = markers(Target(python="3.10", machine="aarch64", pins={"torch": "2.5.0a0+nv24.8"}))
@@ -21,7 +21,7 @@ def missing(wanted: Iterable[str], **packages: tuple[str, list[str]]) -> tuple[s
         name.replace("_", "-"): Package(version=version, requires=parsed(requires))
         for name, (version, requires) in packages.items()
     }
-    return lacking(known, parsed(wanted), BOARD)
+    return follow(known, parsed(wanted), BOARD)[1]
 
 
 def test_nothing_is_missing_from_a_whole() -> None:
@@ -57,3 +57,12 @@ def test_markers_are_those_of_the_board() -> None:
 def test_an_extra_that_is_asked_for_later_counts() -> None:
     found = missing(["a", "b"], a=("1", ["c; extra == 'more'"]), b=("1", ["a[more]"]))
     assert found == ("a needs c",)
+
+
+def test_what_is_reached_is_known() -> None:
+    packages = {
+        "a": Package(version="1", requires=parsed(["b", "c; sys_platform == 'win32'"])),
+        "b": Package(version="1"),
+        "c": Package(version="1"),
+    }
+    assert follow(packages, parsed(["a"]), BOARD) == ({"a", "b"}, ())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 from little_index import fill, only, write
 
-from prism_edge.deploy.bundle import Bundle, read_bundle
+from prism_edge.deploy.bundle import Bundle, read_bundle, write_bundle
 from prism_edge.deploy.make_bundle import make_bundle
 from prism_edge.deploy.target import Target
 from prism_edge.errors import ClusterError
@@ -73,6 +75,9 @@ def test_a_second_call_asks_nobody(index: Path, tmp_path: Path) -> None:
     told: list[str] = []
     second = make_bundle(ORIN, tmp_path / "out", tell=told.append)
     assert second.third_party == first.third_party
+    inode = (tmp_path / "out").stat().st_ino
+    third = make_bundle(ORIN, tmp_path / "out")
+    assert ((tmp_path / "out").stat().st_ino == inode) == (third == second)
     assert (
         told[0] == f"{len(first.third_party)} wheels are there already and are all that is needed"
     )
@@ -96,6 +101,34 @@ def test_another_target_in_the_same_place(index: Path, tmp_path: Path) -> None:
     found = versions(make_bundle(old, tmp_path / "out"))
     assert found["transformers"] == "4.57.6"
     assert found["numpy"] == "99"
+    assert "numpy" not in versions(make_bundle(ORIN, tmp_path / "out"))
+
+
+def test_wheels_of_another_machine_are_not_used_again(index: Path, tmp_path: Path) -> None:
+    """One of them is for aarch64 only; by its name and version it would do."""
+    path = write(index, "rich", "99")
+    path.rename(index / "rich-99-cp310-cp310-linux_aarch64.whl")
+    make_bundle(ORIN, tmp_path / "out")
+    other = Target(python="3.10", machine="x86_64", pins=ORIN.pins)
+    with pytest.raises(ClusterError, match="rich"):
+        make_bundle(other, tmp_path / "out")
+
+
+def test_what_nobody_needs_any_more_is_dropped(index: Path, tmp_path: Path) -> None:
+    first = make_bundle(ORIN, tmp_path / "out")
+    path = write(tmp_path / "out/wheels", "leftover", "1")
+    left = dataclasses.replace(
+        next(iter(first.wheels.values())),
+        name="leftover",
+        version="1",
+        bytes=path.stat().st_size,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+    )
+    there = dataclasses.replace(first, wheels={**first.wheels, path.name: left})
+    write_bundle(there, tmp_path / "out")
+    read_bundle(tmp_path / "out").verify()
+    assert make_bundle(ORIN, tmp_path / "out").third_party == first.third_party
+    assert not path.exists()
 
 
 def test_find_links_bring_what_the_index_lacks(index: Path, tmp_path: Path) -> None:
