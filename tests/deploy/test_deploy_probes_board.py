@@ -91,6 +91,7 @@ def test_without_nvpmodel_nothing_is_claimed() -> None:
         ("cpu 1728000 1728000\ngpu 306000000 1020000000\n", False),
         ("cpu 115200 1728000\ncpu 1728000 1728000\n", False),
         ("cpu  \n", None),
+        ("cpu 1000 1000\ncpu  \n", None),
         ("gpu 306000000 306000000\n", None),
         ("", None),
     ],

@@ -30,6 +30,7 @@ ACTIVE = "LoadState=loaded\nActiveState=active\n"
         ("/dev/disk by name 479152840 41234560 7 10% /mnt/two words\n", 7),
         ("overlay 10 10 0 100% /\n", 0),
         ("/dev/x - - - - /\n", None),
+        (f"/dev/x 1 1 {'9' * 5000} 1% /\n", None),
         ("", None),
     ],
 )
@@ -105,6 +106,7 @@ def test_login() -> None:
     assert user.login("nvidia\n1000\nnvidia sudo\n") == ("nvidia", False, ("nvidia", "sudo"))
     assert user.login("root\n0\nroot\n") == ("root", True, ("root",))
     assert user.login("nvidia\nx\nnvidia\n") is None
+    assert user.login(f"nvidia\n{'9' * 5000}\nnvidia\n") is None
     assert user.login("") is None
 
 

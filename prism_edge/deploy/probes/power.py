@@ -45,8 +45,10 @@ def mode(configuration: str, status: str, query: str, clocks: str) -> PowerMode:
 
 
 def locked(clocks: str) -> bool | None:
-    """Whether every processor has one clock only; None when no processor says."""
-    found = re.findall(r"^(cpu|gpu) (\d+) (\d+)$", clocks, re.MULTILINE | re.ASCII)
-    if not any(what == "cpu" for what, _, _ in found):
+    """Whether every processor has one clock only; None when one of them does not say."""
+    rows = [line.split() for line in clocks.splitlines()]
+    if not any(row[:1] == ["cpu"] for row in rows):
         return None
-    return all(int(low) == int(high) for _, low, high in found)
+    if not all(len(row) == 3 and row[1].isdecimal() and row[2].isdecimal() for row in rows):
+        return None
+    return all(low == high for _, low, high in rows)

@@ -25,7 +25,7 @@ done
 
 def storage(disk: str, memory: str, swaps: str) -> Storage:
     """What is known of it; a table that cannot be read leaves its numbers None."""
-    size = re.search(r"\s(\d+)\s+\d+\s+(\d+)\s+\d+%\s+/", disk, re.ASCII)
+    size = re.search(r"\s(\d{1,15})\s+\d+\s+(\d{1,15})\s+\d+%\s+/", disk, re.ASCII)
     kilobytes = dict(re.findall(r"^(\w+):\s+(\d{1,15}) kB$", memory, re.MULTILINE | re.ASCII))
 
     def known(name: str) -> int | None:

@@ -14,7 +14,7 @@ ADMINISTRATORS = frozenset({"sudo", "admin", "wheel"})
 
 def login(text: str) -> tuple[str, bool, tuple[str, ...]] | None:
     """Name, whether it is root, and groups."""
-    found = re.fullmatch(r"(\S+)\n(\d+)\n(.+)\n?", text, re.ASCII)
+    found = re.fullmatch(r"(\S+)\n(\d{1,10})\n(.+)\n?", text, re.ASCII)
     return (found[1], int(found[2]) == 0, tuple(found[3].split())) if found else None
 
 
