@@ -74,6 +74,6 @@ def become(
 
 
 _REMEDY = (
-    "log in as root by key, add --ask-sudo-password, or allow it on the board with a line "
+    "log in as root by key, add --ask-sudo, or allow it on the board with a line "
     "`USER ALL=(ALL) NOPASSWD: ALL` (visudo -f /etc/sudoers.d/prism-edge)"
 )
