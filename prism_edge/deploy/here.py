@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import shlex
 import shutil
@@ -13,19 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from prism_edge.deploy import put_file
 from prism_edge.deploy.runner import Done
 from prism_edge.errors import ClusterError
 
 _SLOWEST_BPS = 1 << 20  # bytes per second; a copy that is slower than this has hung
-# Whole or as before. What is free is asked as root sees it, once the half is gone.
-_PUT = """
-export LC_ALL=C
-umask 077
-cat >{new} && chmod {mode:o} {new} && chown 0:0 {new} && sync {new} && mv -fT {new} {target} && exit
-rm -f {new}
-stat -f -c '%f %S' {directory}
-exit 1
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,25 +45,20 @@ class Here:
         sent: Callable[[int], None] | None = None,
     ) -> None:
         """``target`` holds these bytes, root's. See ``Runner.put``; its directory must be there."""
-        directory = os.path.dirname(target) or "."
-        script = _PUT.format(
-            new=shlex.quote(f"{target}.{secrets.token_hex(4)}.new"),
-            target=shlex.quote(target),
-            directory=shlex.quote(directory),
-            mode=mode,
-        )
         if isinstance(source, bytes):
             size = len(source)
+            script = put_file.script(target, size, mode)
             done = self._run(script, root=True, stdin=source, timeout_s=_patience_s(size))
         else:
             try:
                 with source.open("rb") as file:
                     size = os.fstat(file.fileno()).st_size
+                    script = put_file.script(target, size, mode)
                     done = self._run(script, root=True, stdin=file, timeout_s=_patience_s(size))
             except OSError as error:
                 raise ClusterError(f"{source} cannot be read: {error.strerror}") from error
         if done.code:
-            raise ClusterError(f"board {self.name}: {_why_not_put(target, size, done)}")
+            raise ClusterError(f"board {self.name}: {put_file.fault(target, size, done)}")
         if sent is not None:
             sent(size)
 
@@ -84,7 +70,7 @@ class Here:
             with new.open("wb") as file:
                 done = self._run(read, root=True, stdout=file, timeout_s=3600.0)
             if done.code:
-                raise ClusterError(f"board {self.name}: {_said(done)}")
+                raise ClusterError(f"board {self.name}: {put_file.last_words(done)}")
             new.replace(target)
         except OSError as error:
             raise ClusterError(f"{target} cannot be written: {error.strerror}") from error
@@ -141,20 +127,3 @@ class Here:
 
 def _patience_s(size_bytes: int) -> float:
     return 60.0 + size_bytes / _SLOWEST_BPS
-
-
-def _why_not_put(target: str, size_bytes: int, done: Done) -> str:
-    free = re.fullmatch(r"(\d+) (\d+)\s*", done.out)
-    if "No space left" not in done.err or free is None:
-        return f"{target} cannot be written: {_said(done)}"
-    free_bytes = int(free[1]) * int(free[2])
-    missing_mb = max(1, -(-(size_bytes - free_bytes) // 10**6))
-    return (
-        f"{target} does not fit on the disk: it has {size_bytes / 1e6:.1f} MB, "
-        f"{free_bytes / 1e6:.1f} MB are free; make room for {missing_mb} MB more"
-    )
-
-
-def _said(done: Done) -> str:
-    lines = done.err.strip().splitlines()
-    return lines[0] if lines else f"it ended with code {done.code}"
