@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 HEALTHY_S = 30.0  # an engine that lived this long is started again at once
 LONGEST_PAUSE_S = 10.0
 STUCK_S = 30.0  # longer than it takes to end an engine and to pause before the next
-TRIALS = 3  # self-tests that may fail before the first that does not
+TRIALS = 3  # engines that may end before the first that becomes ready
 PONG_S = 2.0  # between pings, and for an answer: its orders have a thread of their own
 
 
@@ -30,8 +30,8 @@ class Supervisor:
 
     ``instance`` names this start of the engine. A start that reports ``failed`` (no such model,
     say) ends ``run`` with ``ModelError``: starting again would not help. ``test`` says what is
-    wrong with an engine that takes itself for ready: then it is replaced, ``complaint`` says why,
-    and where none has ever passed, ``run`` ends with ``ModelError`` after ``TRIALS``.
+    wrong with an engine that takes itself for ready: then it is replaced, and ``complaint`` says
+    why. Where none has ever become ready, ``run`` ends with ``ModelError`` after ``TRIALS``.
     """
 
     def __init__(
@@ -46,7 +46,6 @@ class Supervisor:
         self._argv = list(argv)
         self._test = test
         self._trial: asyncio.Task[None] | None = None
-        self._failed_trials = 0
         self._proven = False
         self._turned_s = time.monotonic()
         self._pong_s = pong_s
@@ -62,8 +61,9 @@ class Supervisor:
 
     async def run(self) -> None:
         """Keep an engine running until cancelled or ``stop``."""
-        pause_s = 0.0
+        pause_s, starts = 0.0, 0
         while not self._stopping:
+            starts += 1
             started_s = time.monotonic()
             self._start()
             await self._until_gone()
@@ -73,6 +73,9 @@ class Supervisor:
                 await asyncio.to_thread(self.client.close)
             if self._failure is not None:
                 raise ModelError(self._failure)
+            if not self._proven and starts == TRIALS and not self._stopping:
+                why = self.complaint or "what it printed is above"
+                raise ModelError(f"the engine ended {TRIALS} times before it was ready; {why}")
             healthy = time.monotonic() - started_s > HEALTHY_S
             pause_s = 0.0 if healthy or pause_s == 0.0 else min(2 * pause_s, LONGEST_PAUSE_S)
             self._turned_s = time.monotonic()
@@ -147,13 +150,19 @@ class Supervisor:
             self._trial = asyncio.ensure_future(self._try(self._test, instance, message))
             return
         if message.kind == "ready":
-            self._ready.set()
-        elif message.kind == "failed":
+            self._welcome(message)
+            return
+        if message.kind == "failed":
             self._failure = str(message.fields["message"])
         elif message.kind == "gone":
             self._ready.clear()
             self._gone.set()
         self._event(message)
+
+    def _welcome(self, ready: Message) -> None:
+        self._proven = True
+        self._ready.set()
+        self._event(ready)
 
     async def _try(
         self,
@@ -165,15 +174,11 @@ class Supervisor:
         assert self.client is not None
         complaint = await test(self.client, ready)
         if complaint is None and instance == self.instance and not self._gone.is_set():
-            self.complaint, self._proven = None, True
-            self._ready.set()
-            self._event(ready)
+            self.complaint = None
+            self._welcome(ready)
         elif complaint is not None:
             self.complaint = f"self-test failed: {complaint}"
-            self._failed_trials += 1
             LOG.error("engine instance=%s %s", instance, self.complaint)
-            if self._failed_trials >= TRIALS and not self._proven:
-                self._failure = self.complaint
             if instance == self.instance:
                 self.kill()
 

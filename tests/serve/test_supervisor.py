@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -217,6 +218,20 @@ def test_an_engine_that_fails_is_replaced_and_the_reason_kept_until_one_passes(
             engine.supervisor.kill()
             await engine.until(lambda: engine.kinds().count("ready") == 2)
             assert seen[3] == "self-test failed: model m: no answer"
+
+    asyncio.run(scene())
+
+
+def test_where_no_engine_ever_became_ready_it_ends(tmp_path: Path) -> None:
+    """A board that cannot run it must not look as if it were still loading."""
+    code = "import sys; sys.exit(3)"
+
+    async def scene() -> None:
+        said: list[Message] = []
+        supervisor = Supervisor([sys.executable, "-c", code], local_popen, said.append)
+        with pytest.raises(ModelError, match=f"ended {TRIALS} times before it was ready"):
+            await asyncio.wait_for(supervisor.run(), PATIENCE_S)
+        assert [message.fields["code"] for message in said] == [3] * TRIALS
 
     asyncio.run(scene())
 
