@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from prism_edge import __version__
-from prism_edge.cli import bench, check, codebook, demo, infer, lab, profile, report, serve
+from prism_edge.cli import bench, check, codebook, demo, deploy, infer, lab, profile, report, serve
 from prism_edge.cli import plan as plan_cmd
 from prism_edge.errors import PlanError, PrismError, SettingsError
 
@@ -25,6 +25,7 @@ app.add_typer(profile.app)
 app.command("infer")(infer.infer)
 app.command("codebook")(codebook.codebook)
 app.command("check")(check.check)
+app.add_typer(deploy.app, name="deploy")
 app.add_typer(bench.app, name="bench")
 app.command("plan")(plan_cmd.plan)
 app.command("report")(report.report)

@@ -1,0 +1,128 @@
+"""Wishes for the boards of one cluster, from what lies here: bundles, models, secrets, keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from prism_edge import __version__
+from prism_edge.deploy import paths
+from prism_edge.deploy.bundle import Bundle
+from prism_edge.deploy.bundle_for import bundle_for, of_board
+from prism_edge.deploy.facts import Facts
+from prism_edge.deploy.goods import goods_of, secret
+from prism_edge.deploy.wish import Mesh, Private, SharedFile, Wish, check_deployable, wish_of
+from prism_edge.errors import ClusterError
+from prism_edge.settings import BoardSettings, Settings
+
+_KEYS = "mesh.json"  # public keys of boards, for when one of them is off
+
+
+class Wishes:
+    """What each board shall be. ``bundles``: to choose from; none: they are made in ``state``.
+
+    Raises what is wrong here, before any board is looked at.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        bundles: Sequence[Bundle],
+        state: Path,
+        tell: Callable[[str], None],
+    ) -> None:
+        check_deployable(settings)
+        for bundle in bundles:
+            if bundle.version != __version__:
+                raise ClusterError(
+                    f"{bundle.directory}: holds prism-edge {bundle.version}, here it is "
+                    f"{__version__}; make the bundle again with prism-edge deploy bundle"
+                )
+        self._settings = settings
+        self._bundles = bundles
+        self._state = state
+        self._tell = tell
+        self._goods = goods_of(settings)
+        self._certificates = None
+        if settings.deploy.tls:
+            from prism_edge.deploy.certificates import (  # type: ignore[import-not-found,unused-ignore]
+                certificates,
+            )
+
+            self._certificates = certificates(settings, state, datetime.now(timezone.utc))
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths on boards whose state a wish is compared with."""
+        names = [board.name for board in self._settings.boards][:1]
+        shared = (*self._goods.files, *self._private(names[0], {}).files)
+        mesh = self._mesh(names[0], {})
+        return tuple(file.path for file in (*shared, *(mesh.files if mesh else ())))
+
+    def __call__(self, board: BoardSettings, facts: Facts, keys: Mapping[str, str]) -> Wish:
+        """What ``board`` shall be. ``keys``: public mesh keys of the boards that answered."""
+        bundle = self._bundle(facts)
+        known = self._remembered(keys) if self._settings.mesh.subnet else {}
+        private = self._private(board.name, known)
+        return wish_of(self._settings, board, facts, bundle, self._goods, private)
+
+    def _bundle(self, facts: Facts) -> Bundle:
+        """The first that fits; the first of all, if none does: steps say why it does not."""
+        if not self._bundles:
+            wanted = of_board(facts, torch=None)
+            return bundle_for(wanted, self._state.parent / "bundles", self._tell)
+        python = "" if facts.python is None else facts.python.version
+        for bundle in self._bundles:
+            try:
+                bundle.require(facts.board, python, facts.identity.architecture, facts.torch.pins)
+            except ClusterError:
+                continue
+            return bundle
+        return self._bundles[0]
+
+    def _private(self, board: str, keys: Mapping[str, str]) -> Private:
+        files: tuple[SharedFile, ...] = ()
+        if self._certificates is not None:
+            certificate, key = self._certificates.boards[board]
+            files = (
+                SharedFile(
+                    path=paths.AUTHORITY, content=self._certificates.authority, restarts=True
+                ),
+                SharedFile(path=paths.CERTIFICATE, content=certificate, restarts=True),
+                secret(paths.CERTIFICATE_KEY, key),
+            )
+        return Private(files=files, mesh=self._mesh(board, keys))
+
+    def _mesh(self, board: str, keys: Mapping[str, str]) -> Mesh | None:
+        if not self._settings.mesh.subnet:
+            return None
+        from prism_edge.deploy.mesh import (  # type: ignore[import-not-found,unused-ignore]
+            mesh_files,
+        )
+
+        made = mesh_files(self._settings, board, keys)
+        files = tuple(
+            SharedFile(path=path, content=content, mode=mode)
+            for path, (content, mode) in made.items()
+        )
+        return Mesh(interface=self._settings.mesh.interface, files=files)
+
+    def _remembered(self, keys: Mapping[str, str]) -> dict[str, str]:
+        """Also the keys of boards that are off now, so that they stay in the mesh."""
+        path = self._state / _KEYS
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            before = {}
+        names = {board.name for board in self._settings.boards}
+        return {name: key for name, key in {**before, **keys}.items() if name in names}
+
+    def remember(self, keys: Mapping[str, str]) -> None:
+        """Keep the keys for the next push."""
+        if not keys:
+            return
+        self._state.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(self._remembered(keys), indent=1, sort_keys=True) + "\n"
+        (self._state / _KEYS).write_text(text, encoding="utf-8")
