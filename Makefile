@@ -6,6 +6,7 @@ SHELL := /bin/bash
 export TORCH ?= torch==2.13.0
 BIN := .venv/bin
 STAMP := .venv/.ready
+LINT := .venv-lint/.ready
 
 help:  ## what the targets do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,22 +15,29 @@ $(STAMP): pyproject.toml requirements-dev.lock requirements-oldest.lock scripts/
 	@scripts/setup.sh
 	@touch $@
 
-setup: $(STAMP)  ## .venv with everything that development needs
+# Ansible and the linters of what is not Python, apart: they want their own versions.
+$(LINT): requirements-lint.lock | $(STAMP)
+	@$(BIN)/python -m venv .venv-lint
+	@.venv-lint/bin/python -m pip --disable-pip-version-check install -q --progress-bar off -r $<
+	@touch $@
+
+setup: $(STAMP) $(LINT)  ## .venv with everything that development needs
 
 demo: $(STAMP)  ## emulated boards: profile, serve, change the link, kill a board, report
 	@$(BIN)/prism-edge demo
 
-test: $(STAMP)  ## all tests this machine can run; says which it cannot
+test: $(STAMP) $(LINT)  ## all tests this machine can run; says which it cannot
 	@$(BIN)/python -m pytest
 
-check: $(STAMP)  ## lint, format and types
+check: $(STAMP) $(LINT)  ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	scripts/lint.sh
 
 bench: $(STAMP)  ## paired speed ratios on emulated boards
 	@scripts/bench.sh
 
 clean:  ## remove what make and the tests made
-	rm -rf .venv .venv310 .oldest .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .venv-lint .venv310 .oldest .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

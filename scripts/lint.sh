@@ -1,18 +1,11 @@
 #!/usr/bin/env bash
-# Lints what is not Python: shell scripts, YAML, Ansible, the Containerfile. Makes .venv-lint first, if it is not there.
+# Lints what is not Python: shell scripts, YAML, the Containerfile, Ansible's roles and playbooks. `make check` calls it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-bin=.venv-lint/bin
-if [ ! -e .venv-lint/.ready ] || [ requirements-lint.lock -nt .venv-lint/.ready ]; then
-    echo "== making .venv-lint (locked versions)"
-    "${PYTHON:-.venv/bin/python}" -m venv .venv-lint
-    $bin/python -m pip --disable-pip-version-check install -q --progress-bar off -r requirements-lint.lock
-    touch .venv-lint/.ready
-fi
-export PATH=$PWD/$bin:$PATH
+export PATH=$PWD/.venv-lint/bin:$PATH
 
 shellcheck .ci/run scripts/*.sh deploy/*.sh
 yamllint --strict ansible deploy
 hadolint deploy/Containerfile
 cd ansible
-ansible-lint --offline --strict --profile production
+ansible-lint -q --offline --strict --profile production

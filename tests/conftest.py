@@ -62,7 +62,7 @@ NEEDS: dict[str, tuple[str, Callable[[], bool]]] = {
         lambda: os.geteuid() == 0 and all(map(shutil.which, ("systemd-nspawn", "debootstrap"))),
     ),
     "ansible": (
-        "Ansible (scripts/lint.sh puts it into .venv-lint)",
+        "Ansible in .venv-lint (make setup)",
         lambda: (Path(__file__).parents[1] / ".venv-lint/bin/ansible-playbook").exists(),
     ),
     "gpu": ("CUDA device", has_gpu),

@@ -27,7 +27,9 @@ def guide() -> dict[Path, str]:
 
 def pages() -> dict[Path, str]:
     """Every page we wrote, the guide included."""
-    others = [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "examples").rglob("*.md")]
+    folders = ("examples", "deploy", "ansible")
+    others = [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+    others += [path for folder in folders for path in sorted((ROOT / folder).rglob("*.md"))]
     return guide() | {path: path.read_text(encoding="utf-8") for path in others}
 
 

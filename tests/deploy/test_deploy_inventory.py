@@ -17,7 +17,7 @@ from prism_edge.errors import SettingsError
 from prism_edge.mesh import MeshSettings
 from prism_edge.settings import BoardSettings, Settings, read_settings
 
-ANSIBLE = Path(__file__).parents[2] / ".venv-lint/bin"  # made by scripts/lint.sh
+ANSIBLE = Path(__file__).parents[2] / ".venv-lint/bin"  # made by make setup
 
 BOARDS = (
     BoardSettings(name="edge-1", address="10.0.0.11", ssh="nvidia@10.0.0.11"),
