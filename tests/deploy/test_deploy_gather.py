@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from l4t_tree import lay
 
+from prism_edge.deploy.facts import Interface, Jtop, PowerMode
 from prism_edge.deploy.gather import gather
 from prism_edge.deploy.here import Here
 from prism_edge.deploy.runner import Done
@@ -139,34 +141,23 @@ def test_a_noisy_shell() -> None:
     assert gather(noisy, python="/no/python").identity.kernel == platform.release()
 
 
-# What a Jetson has, laid over this machine for one command.
-TREE = """\
-set -e
-mount -t tmpfs none /sys/firmware
-mkdir -p /sys/firmware/devicetree/base
-cp {root}/model {root}/compatible /sys/firmware/devicetree/base/
-mount -t overlay none -o lowerdir={root}/etc:/etc /etc
-mount -t overlay none -o lowerdir={root}/lib:/var/lib /var/lib
-exec sh -c "$1"
-"""
-
-
 @pytest.mark.lab
 @pytest.mark.skipif(os.geteuid() != 0, reason="the kernel lays such trees for root only")
 def test_a_tree_of_l4t(tmp_path: Path) -> None:
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "lib" / "nvpmodel").mkdir(parents=True)
-    (tmp_path / "model").write_text("NVIDIA Jetson Orin Nano Engineering Reference\0")
-    (tmp_path / "compatible").write_text("nvidia,p3767-0005\0nvidia,tegra234\0")
-    (tmp_path / "etc" / "nv_tegra_release").write_text("# R36 (release), REVISION: 4.3, GCID: 1\n")
-    modes = "< POWER_MODEL ID=0 NAME=15W >\n< POWER_MODEL ID=1 NAME=25W >\n"
-    (tmp_path / "etc" / "nvpmodel.conf").write_text(f"{modes}< PM_CONFIG DEFAULT=1 >\n")
-    (tmp_path / "lib" / "nvpmodel" / "status").write_text("pmode:0000 fmode:quiet\n")
-    tree = TREE.format(root=shlex.quote(str(tmp_path)))
-    inside = Login(prefix=("unshare", "-m", "sh", "-c", f"{tree.replace('$1', '$3')}", "sh"))
-    facts = gather(inside, python="/no/python")
-    assert facts.identity.model == "NVIDIA Jetson Orin Nano Engineering Reference"
+    facts = gather(Login(prefix=lay(tmp_path)), python="/no/python")
+    assert facts.identity.model == "NVIDIA Jetson Orin Nano Developer Kit Super"
     assert facts.identity.compatible == ("nvidia,p3767-0005", "nvidia,tegra234")
     assert (facts.identity.l4t, facts.identity.jetpack) == ("36.4.3", "6.2")
-    assert (facts.power.current, facts.power.default) == ("15W", "25W")
-    assert facts.power.offered == {0: "15W", 1: "25W"}
+    assert facts.power == PowerMode(
+        current="15W", default="25W", offered={0: "15W", 1: "25W"}, clocks_locked=True
+    )
+    assert facts.network.interfaces == (
+        Interface(name="wlP1p1s0", kind="wifi", up=True, power_save=True),
+    )
+    assert (facts.network.wireguard, facts.network.wireguard_why) == ("kernel", "")
+    assert (facts.network.firewall, facts.network.firewall_active) == ("iptables", True)
+    assert facts.storage.swap_kind == "sd"
+    assert facts.clock.synchronised
+    assert facts.clock.service == "chrony"
+    assert facts.jtop == Jtop(service_version="4.3.2", active=True, member=False)
+    assert facts.installed.active is None
