@@ -84,6 +84,26 @@ def test_what_was_made_is_found(desk: Desk) -> None:
     assert facts.network.firewall_active
 
 
+def test_a_mesh_is_active_as_long_as_its_interface_is_there(desk: Desk) -> None:
+    board = desk.boards[1]
+    key = board.sh(
+        "mkdir -p /etc/prism-edge /etc/wireguard /etc/systemd/system/wg-quick@prism7.service.d"
+        " && cd /etc/prism-edge && wg genkey >mesh.key && wg pubkey <mesh.key | tee mesh.pub"
+        " && echo '[Unit]' >/etc/systemd/system/wg-quick@prism7.service.d/prism-edge.conf"
+        " && printf '[Interface]\\nAddress = 10.97.0.1/24\\nPrivateKey = %s\\n' $(cat mesh.key)"
+        " >/etc/wireguard/prism7.conf"
+    ).strip()
+    assert not ask(board).installed.mesh_active
+    board.sh("systemctl daemon-reload && systemctl start wg-quick@prism7")
+    facts = ask(board)
+    assert (facts.installed.mesh_key, facts.installed.mesh_active) == (key, True)
+    tunnel = facts.network.interfaces[-1]
+    assert (tunnel.name, tunnel.kind, tunnel.up) == ("prism7", "wireguard", True)
+    assert tunnel.addresses[0] == "10.97.0.1/24"
+    board.sh("ip link delete prism7")
+    assert not ask(board).installed.mesh_active
+
+
 def test_a_jetson_as_far_as_files_go(desk: Desk) -> None:
     board = desk.boards[0]
     board.power_off()
