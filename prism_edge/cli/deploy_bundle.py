@@ -96,9 +96,15 @@ def torch_version(text: str) -> str:
 
 @contextmanager
 def teller() -> Iterator[Callable[[str], None]]:
-    """Shows what is done now: one live line on a terminal, elsewhere a line per thing on stderr."""
+    """Shows what is done now: one live line on a terminal; elsewhere a line each on stderr, and
+    only for what takes time."""
+
+    def line(text: str) -> None:
+        if not text.startswith("Collecting "):
+            print(text, file=sys.stderr, flush=True)
+
     if not sys.stderr.isatty():
-        yield lambda text: print(text, file=sys.stderr, flush=True)
+        yield line
         return
     from rich.console import Console
 
