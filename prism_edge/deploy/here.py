@@ -7,6 +7,7 @@ import secrets
 import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from prism_edge.deploy import put_file
 from prism_edge.deploy.runner import Done
 from prism_edge.errors import ClusterError
 
+_GRACE_S = 10.0  # for sudo and timeout to end
+_KILLED = (-9, 137)  # what ``timeout --signal=KILL`` ends with
 _SLOWEST_BPS = 1 << 20  # bytes per second; a copy that is slower than this has hung
 
 
@@ -86,29 +89,36 @@ class Here:
         stdin: bytes | IO[bytes] | None = None,
         stdout: int | IO[bytes] = subprocess.PIPE,
     ) -> Done:
-        sudo = ["sudo", "-n"] if root and os.geteuid() != 0 else []
-        if sudo:
+        become = ["sudo", "-n"] if root and os.geteuid() != 0 else []
+        argv = ["sh", "-c", command]
+        if become:  # what sudo runs may be in a session of its own: only root ends it there
             self._ask_sudo()
+            argv = [*become, "timeout", "--signal=KILL", f"{timeout_s}", *argv]
         given = stdin if isinstance(stdin, bytes) else None
         source = subprocess.DEVNULL if stdin is None else stdin
+        begun_s = time.monotonic()
         process = subprocess.Popen(
-            [*sudo, "sh", "-c", command],
+            argv,
             stdin=subprocess.PIPE if isinstance(source, bytes) else source,
             stdout=stdout,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
+        late = False
         with process:
             try:
-                out, err = process.communicate(given, timeout=timeout_s)
+                out, err = process.communicate(given, timeout_s + (_GRACE_S if become else 0.0))
             except subprocess.TimeoutExpired:
-                raise ClusterError(
-                    f"board {self.name}: no end after {timeout_s:g} s: {command.strip()}"
-                ) from None
+                late = True
             finally:
-                if process.returncode is None:  # sudo and what it started are root's
-                    kill = [*sudo, "kill", "-KILL", "--", f"-{process.pid}"]
+                if process.returncode is None:
+                    kill = [*become, "kill", "-KILL", "--", f"-{process.pid}"]
                     subprocess.run(kill, stderr=subprocess.DEVNULL, check=False)
+        ended = process.returncode in _KILLED and time.monotonic() - begun_s >= timeout_s
+        if late or (become and ended):
+            raise ClusterError(
+                f"board {self.name}: no end after {timeout_s:g} s: {command.strip()}"
+            )
         return Done(
             code=process.returncode,
             out=(out or b"").decode(errors="replace"),

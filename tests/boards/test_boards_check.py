@@ -138,9 +138,10 @@ mkdir -p {TORCH}
 echo '__version__ = "{NVIDIA}"' >{TORCH}/__init__.py
 echo 'def is_available(): return False' >{TORCH}/distributed.py
 """
+METADATA = f"{TORCH}-{NVIDIA}.dist-info"
 BROKEN = f"""
-mkdir -p {TORCH} {TORCH}-{NVIDIA}.dist-info
-printf 'Metadata-Version: 2.1\nName: torch\nVersion: {NVIDIA}\n' >{TORCH}-{NVIDIA}.dist-info/METADATA
+mkdir -p {TORCH} {METADATA}
+printf 'Metadata-Version: 2.1\\nName: torch\\nVersion: {NVIDIA}\\n' >{METADATA}/METADATA
 echo 'import ctypes; ctypes.CDLL("libcusparseLt.so.0")' >{TORCH}/__init__.py
 """
 
@@ -162,7 +163,7 @@ def test_a_torch_that_is_built_without_distributed(orin: Board, check: Check) ->
 
 
 def test_a_torch_that_lacks_a_library(orin: Board, check: Check) -> None:
-    with doing(orin, BROKEN, f"rm -r {TORCH} {TORCH}-{NVIDIA}.dist-info"):
+    with doing(orin, BROKEN, f"rm -r {TORCH} {METADATA}"):
         made = check.json("--limit", "edge-1", code=1)
     broken = found(made, 0)["torch-broken"]
     assert broken["what"].startswith(f"torch {NVIDIA} is installed and does not work: OSError: ")
