@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_interface
+from itertools import combinations
 
 from prism_edge.deploy.facts import Interface
 from prism_edge.deploy.findings.finding import Case, Finding, Fix
@@ -99,21 +100,20 @@ def _arp(case: Case) -> Iterator[Finding]:
     network = case.facts.network
     if network.arp_ignore == 1 and network.arp_announce == 2:
         return
-    for wired in _of_kind(case, "ethernet"):
-        for wifi in _of_kind(case, "wifi"):
-            both = sorted(map(str, _networks(wired) & _networks(wifi)))
-            if both:
-                yield Finding(
-                    code="arp",
-                    severity="warning",
-                    what=f"{wired.name} and {wifi.name} are both in {both[0]}, and either answers "
-                    f"for the other's address: traffic may take the wrong one",
-                    where=f"{wired.name}, {wifi.name}",
-                    remedy="Switch one of them off, or let each answer for its own address only:\n"
-                    "$ printf 'net.ipv4.conf.all.arp_ignore = 1\\n"
-                    f"net.ipv4.conf.all.arp_announce = 2\\n' | sudo tee {ARP}\n"
-                    f"$ sudo sysctl -p {ARP}",
-                )
+    for one, other in combinations([*_of_kind(case, "ethernet"), *_of_kind(case, "wifi")], 2):
+        both = sorted(map(str, _networks(one) & _networks(other)))
+        if both:
+            yield Finding(
+                code="arp",
+                severity="warning",
+                what=f"{one.name} and {other.name} are both in {both[0]}, and either answers for "
+                f"the other's address: traffic may take the wrong one",
+                where=f"{one.name}, {other.name}",
+                remedy="Switch one of them off, or let each answer for its own address only:\n"
+                "$ printf 'net.ipv4.conf.all.arp_ignore = 1\\n"
+                f"net.ipv4.conf.all.arp_announce = 2\\n' | sudo tee {ARP}\n"
+                f"$ sudo sysctl -p {ARP}",
+            )
 
 
 def _power_save(case: Case) -> Iterator[Finding]:
