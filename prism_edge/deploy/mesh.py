@@ -30,6 +30,7 @@ def mesh_files(
         paths.mesh_drop_in(mesh.interface): (source("mesh.conf").read_bytes(), 0o644),
         paths.MESH_NFT: (mesh_nft(mesh.subnet, mesh.interface).encode(), 0o644),
         paths.MESH_FIREWALL: (source("mesh-firewall.sh").read_bytes(), 0o755),
+        paths.MESH_USERSPACE: (source("mesh-userspace.sh").read_bytes(), 0o755),
     }
 
 

@@ -19,6 +19,7 @@ CERTIFICATE_KEY = f"{ETC}/tls/board.key"
 AUTHORITY = f"{ETC}/tls/authority.crt"
 MESH_FIREWALL = f"{ETC}/mesh-firewall"  # a script
 MESH_NFT = f"{ETC}/mesh.nft"
+MESH_USERSPACE = f"{ETC}/mesh-userspace"  # a script, for kernels without WireGuard
 MESH_KEY = f"{ETC}/mesh.key"  # WireGuard's, made on the board, never leaves it
 MESH_PUBLIC_KEY = f"{ETC}/mesh.pub"
 

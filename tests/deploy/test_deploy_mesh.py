@@ -59,6 +59,7 @@ def test_every_file_has_its_place_and_its_mode() -> None:
         "/etc/systemd/system/wg-quick@wg-p.service.d/prism-edge.conf": 0o644,
         paths.MESH_NFT: 0o644,
         paths.MESH_FIREWALL: 0o755,
+        paths.MESH_USERSPACE: 0o755,
     }
     assert files == mesh_files(SETTINGS, "edge-1", KEYS)
 
