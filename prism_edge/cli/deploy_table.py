@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from prism_edge.deploy.outcome import Outcome
 
-_HEAD = ("board", "state", "release before", "release", "steps", "seconds")
+_HEAD = ("board", "state", "served", "wished", "steps", "seconds")
 
 
 def show(outcomes: Sequence[Outcome], transcripts: Path) -> None:

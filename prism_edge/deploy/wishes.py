@@ -11,8 +11,11 @@ from prism_edge import __version__
 from prism_edge.deploy import paths
 from prism_edge.deploy.bundle import Bundle
 from prism_edge.deploy.bundle_for import bundle_for, of_board
+from prism_edge.deploy.certificates import Certificates, certificates
 from prism_edge.deploy.facts import Facts
 from prism_edge.deploy.goods import goods_of, secret
+from prism_edge.deploy.mesh import mesh_files
+from prism_edge.deploy.push import KEY_TO_COME
 from prism_edge.deploy.wish import Mesh, Private, SharedFile, Wish, check_deployable, wish_of
 from prism_edge.errors import ClusterError
 from prism_edge.settings import BoardSettings, Settings
@@ -45,13 +48,9 @@ class Wishes:
         self._state = state
         self._tell = tell
         self._goods = goods_of(settings)
-        self._certificates = None
+        self._certificates: Certificates | None = None
         if settings.deploy.tls:
-            from prism_edge.deploy.certificates import (  # type: ignore[import-not-found,unused-ignore]
-                certificates,
-            )
-
-            self._certificates = certificates(settings, state, datetime.now(timezone.utc))
+            self._certificates = certificates(settings, state.parent, datetime.now(timezone.utc))
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -64,7 +63,7 @@ class Wishes:
     def __call__(self, board: BoardSettings, facts: Facts, keys: Mapping[str, str]) -> Wish:
         """What ``board`` shall be. ``keys``: public mesh keys of the boards that answered."""
         bundle = self._bundle(facts)
-        known = self._remembered(keys) if self._settings.mesh.subnet else {}
+        known = self._known(keys) if self._settings.mesh.subnet else {}
         private = self._private(board.name, known)
         return wish_of(self._settings, board, facts, bundle, self._goods, private)
 
@@ -98,10 +97,6 @@ class Wishes:
     def _mesh(self, board: str, keys: Mapping[str, str]) -> Mesh | None:
         if not self._settings.mesh.subnet:
             return None
-        from prism_edge.deploy.mesh import (  # type: ignore[import-not-found,unused-ignore]
-            mesh_files,
-        )
-
         made = mesh_files(self._settings, board, keys)
         files = tuple(
             SharedFile(path=path, content=content, mode=mode)
@@ -109,20 +104,16 @@ class Wishes:
         )
         return Mesh(interface=self._settings.mesh.interface, files=files)
 
-    def _remembered(self, keys: Mapping[str, str]) -> dict[str, str]:
+    def _known(self, keys: Mapping[str, str]) -> dict[str, str]:
         """Also the keys of boards that are off now, so that they stay in the mesh."""
         path = self._state / _KEYS
         try:
-            before = json.loads(path.read_text(encoding="utf-8"))
+            before: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             before = {}
-        names = {board.name for board in self._settings.boards}
-        return {name: key for name, key in {**before, **keys}.items() if name in names}
-
-    def remember(self, keys: Mapping[str, str]) -> None:
-        """Keep the keys for the next push."""
-        if not keys:
-            return
-        self._state.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(self._remembered(keys), indent=1, sort_keys=True) + "\n"
-        (self._state / _KEYS).write_text(text, encoding="utf-8")
+        made = {name: key for name, key in keys.items() if key != KEY_TO_COME}
+        if {**before, **made} != before:
+            self._state.mkdir(parents=True, exist_ok=True)
+            text = json.dumps({**before, **made}, indent=1, sort_keys=True) + "\n"
+            path.write_text(text, encoding="utf-8")
+        return {**before, **keys}
