@@ -34,7 +34,6 @@ set -eu
 umask 022
 mkdir -p {parent}
 rm -rf {parent}/.making-* {parent}/.removing-*
-echo {sha256}'  '{wheel} | sha256sum --check --quiet -
 making=$(mktemp -d {parent}/.making-{id}.XXXXXX)
 chmod 755 "$making"
 system=
@@ -68,7 +67,6 @@ def make_release(step: MakeRelease, runner: Runner, progress: Callable[[str], No
     command = _VENV.format(
         parent=paths.RELEASES,
         id=quote(step.id),
-        sha256=step.wheel_sha256,
         wheel=quote(f"{paths.WHEELS}/{step.wheel}"),
         environment=quote(environment),
         clean=CLEAN,
@@ -76,6 +74,13 @@ def make_release(step: MakeRelease, runner: Runner, progress: Callable[[str], No
         path_file=PATH_FILE,
     )
     then = "push again; is the disk full?"
+    must(
+        runner,
+        f"the wheel {step.wheel} is damaged on the board, or gone",
+        f"cd {paths.WHEELS} && echo {step.wheel_sha256}'  '{quote(step.wheel)} | "
+        f"sha256sum --check --quiet -",
+        then="push again, which sends it anew",
+    )
     making = must(runner, failed, command, then=then, timeout_s=300).strip()
     try:
         must(
