@@ -314,6 +314,7 @@ WRONG = [
         "multi-user.target",
     ),
     alone(but(ORIN, storage={"swap_kind": "none"}), "swap-none", "note", "no swap", "nvzramconfig"),
+    alone(but(PC, storage={"swap_kind": "none"}), "swap-none", "note", "no swap", "zram-generator"),
     alone(but(ORIN, storage={"swap_kind": "sd"}), "swap-sd", "warning", "(4.0 GB)", "swapoff"),
     alone(
         but(ORIN, storage={"free_bytes": 2 * 10**9}), "disk-low", "warning", "2.0 of 250.0", "du"

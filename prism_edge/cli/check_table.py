@@ -138,7 +138,7 @@ def _about(facts: Facts) -> Iterator[str]:
 def _torch(facts: Facts) -> str:
     torch = facts.torch
     if torch.version is None:
-        return "no torch"
+        return "no torch of its own"
     able = [f"CUDA {torch.cuda}" if torch.cuda else "no CUDA"]
     if torch.gloo is not None:
         able.append("GLOO" if torch.gloo else "no GLOO")

@@ -20,7 +20,7 @@ NO_DISK_BYTES = 5 * 10**8
 def findings(case: Case) -> Iterator[Finding]:
     storage = case.facts.storage
     yield from _memory(storage)
-    yield from _swap(storage)
+    yield from _swap(storage, jetson=case.jetson)
     yield from _disk(storage)
 
 
@@ -38,16 +38,19 @@ def _memory(storage: Storage) -> Iterator[Finding]:
         )
 
 
-def _swap(storage: Storage) -> Iterator[Finding]:
+def _swap(storage: Storage, *, jetson: bool) -> Iterator[Finding]:
     if storage.swap_kind == "none":
         yield Finding(
             code="swap-none",
             severity="note",
             what="no swap: when memory runs out, the kernel ends the engine at once",
             where="/proc/swaps",
-            remedy="Nothing to do if its models fit. JetPack's own is zram:\n"
-            "$ sudo systemctl enable --now nvzramconfig"
-            "\nOn other boards:\n$ sudo apt-get install systemd-zram-generator",
+            remedy="Nothing to do if its models fit. To have some, in compressed memory:\n"
+            + (
+                "$ sudo systemctl enable --now nvzramconfig"
+                if jetson
+                else "$ sudo apt-get install systemd-zram-generator"
+            ),
         )
     elif storage.swap_kind == "sd":
         size = "" if storage.swap_bytes is None else f" ({storage.swap_bytes / 1e9:.1f} GB)"
