@@ -20,6 +20,8 @@ from boards.rootfs import USER, alone, cache, rootfs
 from prism_edge.cluster.processes import boot_id, stat
 
 FIRST, LAST = 100, 249  # subnets to choose from
+MOST = 8  # boards
+WATCHES = Path("/proc/sys/fs/inotify/max_user_instances")  # every systemd takes some of root's
 SSH = """
 IdentityFile {desk}/key
 IdentitiesOnly yes
@@ -63,7 +65,9 @@ def up(
     owner: int | None = None,
 ) -> Desk:
     """The boards, booted. ``owner``: the process they belong to."""
+    assert 1 <= count <= MOST, f"{count} boards: 1 to {MOST} fit on a desk"
     root = rootfs()
+    _more_watches()
     with alone(cache() / "desks.lock"):
         clear_dead()
         directory = _claim(subnet, owner)
@@ -94,13 +98,12 @@ def up(
 def down(subnet: int) -> None:
     """Nothing of the desk is left: no process, mount, namespace, interface, cgroup or file."""
     directory = desks() / str(subnet)
-    for number in range(1, 10):
-        board = Board(subnet=subnet, number=number, directory=directory / f"edge-{number}")
-        if board.directory.exists():
-            board.power_off()
-            cgroups.remove(board.cgroups)
-            while os.path.ismount(board.root):
-                do("umount", "--lazy", str(board.root))
+    for place in directory.glob("edge-*"):
+        board = Board(subnet=subnet, number=int(place.name[5:]), directory=place)
+        board.power_off()
+        cgroups.remove(board.cgroups)
+        while os.path.ismount(board.root):
+            do("umount", "--lazy", str(board.root))
         do("ip", "link", "delete", board.cable, check=False)
         do("ip", "netns", "delete", board.tag, check=False)
     do("ip", "link", "delete", switch(subnet), check=False)
@@ -116,6 +119,11 @@ def clear_dead() -> None:
 
 def switch(subnet: int) -> str:
     return f"peb{subnet}"
+
+
+def _more_watches() -> None:
+    if int(WATCHES.read_text()) < 1024:
+        WATCHES.write_text("1024\n")
 
 
 def _alive(directory: Path) -> bool:

@@ -29,6 +29,7 @@ MASKED = (
     *("console-getty.service", "getty@.service", "systemd-udevd.service", "e2scrub_reap.service"),
     *("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "dpkg-db-backup.timer"),
     *("fstrim.timer", "systemd-pstore.service", "systemd-firstboot.service"),
+    *("systemd-ask-password-console.path", "systemd-ask-password-wall.path"),
 )
 SETUP = f"""set -eu
 groupadd --system render
@@ -80,3 +81,7 @@ def _make(root: Path) -> None:
         said = (done.stdout + done.stderr)[-2000:]
         assert done.returncode == 0, f"{argv[0]} failed; there is more in {draft}\n{said}"
     draft.rename(root)
+    used = Path("/proc/self/mounts").read_text()
+    for old in cache().glob("root-*/"):
+        if old != root and str(old) not in used:
+            shutil.rmtree(old)
