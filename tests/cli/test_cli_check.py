@@ -259,6 +259,13 @@ def test_every_code_is_explained_and_no_other() -> None:
     assert {code for code, *_ in BETWEEN} <= codes()
 
 
+def test_pages_that_remedies_name_are_there() -> None:
+    sources = [path.read_text() for path in (PAGE.parents[1] / "prism_edge/deploy").rglob("*.py")]
+    named = {name for text in sources for name in re.findall(r"\((docs/[a-z-]+\.md)\)", text)}
+    assert named >= {"docs/boards.md", "docs/mesh.md"}
+    assert [name for name in named if not (PAGE.parents[1] / name).exists()] == []
+
+
 def test_the_page_names_the_severities_that_are_given() -> None:
     sections = re.split(r"^### ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
     text = {section.split("\n", 1)[0]: section.lower() for section in sections}
