@@ -158,6 +158,10 @@ class _Push:
         """The canary, the other workers, the leader."""
         leader = self._order.settings.leader
         waiting = [part for part in self._alive() if part.to_do(Activate)]
+        if any(part.name == leader and part.facts is None for part in self._parts):
+            why = f"the leader {leader} cannot be asked whether all of them work together"
+            self._wait_for_another_push(waiting, why)
+            return
         workers = [part for part in waiting if part.name != leader]
         named = [part for part in waiting if part.name == self._order.canary]
         canary = named or workers[-1:] or waiting
@@ -165,17 +169,20 @@ class _Push:
         failed = [part for part in canary if part.error is not None]
         rest = [part for part in waiting if part not in canary]
         if failed:
-            for part in rest:
-                part.state = "prepared"
-                part.error = (
-                    f"not switched, because {failed[0].name} went first and failed; it serves "
-                    f"{part.old or 'nothing'}, as before; mend that board and push again"
-                )
+            self._wait_for_another_push(rest, f"{failed[0].name} went first and failed")
             return
         for group in ([p for p in rest if p.name != leader], [p for p in rest if p.name == leader]):
             if self._together.stopped:
                 return
             self._together.each(group, self._activate, final=True)
+
+    def _wait_for_another_push(self, parts: Sequence[Part], why: str) -> None:
+        for part in parts:
+            part.state = "prepared"
+            part.error = (
+                f"not switched, because {why}; it serves {part.old or 'nothing'}, as before; mend "
+                f"that board and push again"
+            )
 
     def _activate(self, part: Part) -> None:
         for step in part.planned:

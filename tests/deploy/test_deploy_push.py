@@ -188,6 +188,18 @@ def test_a_board_that_fails_ends_nobody_else() -> None:
     assert exit_code(tuple(found.values())) == 1
 
 
+def test_nobody_is_switched_while_the_leader_is_off() -> None:
+    world = World()
+    world.push()
+    before = world.serving()
+    world.code = "b"
+    world.off.add("edge-1")
+    found = world.push()
+    assert states(found) == ["failed", "prepared", "prepared"]
+    assert "the leader edge-1 cannot be asked" in str(found["edge-2"].error)
+    assert world.serving() == before
+
+
 def test_boards_that_do_not_come_together_go_back() -> None:
     world = World()
     world.push()
