@@ -50,10 +50,16 @@ test -d "$theirs"
 echo "import site; site.addsitedir('$theirs')" >"$packages/{path_file}"
 echo "$making"
 """
+# All of ours, because that is quick; of the thousands of modules of torch and others what a start
+# imports, once per environment.
 _COMPILE = """
 set -eu
 umask 022
-nice -n 10 {clean} {making}/venv/bin/python -m prism_edge.deploy.compiled {making} {environment}
+nice -n 10 {clean} {making}/venv/bin/python -m compileall -q {making}/venv/lib
+if ! [ -e {environment}/compiled ]; then
+    nice -n 10 {clean} {making}/venv/bin/python -m prism_edge.deploy.compiled {environment}
+    touch {environment}/compiled
+fi
 """
 
 

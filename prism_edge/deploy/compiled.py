@@ -1,8 +1,7 @@
 """``python -m prism_edge.deploy.compiled DIRECTORY...``: what a daemon imports is compiled there.
 
-A service may not write beside its code, so what is not compiled now is compiled at every start. Of
-the thousands of modules of torch and transformers a start needs a fraction, and only files below
-the given directories are touched: the board's own packages stay as they are.
+A service may not write beside its code, so what is not compiled now is compiled at every start.
+Only files below the given directories are touched: the board's own packages stay as they are.
 """
 
 from __future__ import annotations
