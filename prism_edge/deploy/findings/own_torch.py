@@ -153,15 +153,14 @@ def _cuda(case: Case, torch: TorchFacts, version: str) -> Iterator[Finding]:
 def _transformers(case: Case, torch_version: str) -> Iterator[Finding]:
     """Of the wheels that deploy has sent; tokenizers work either way."""
     below = transformers_below(torch_version)
-    sent = [found[1] for name in case.facts.installed.wheels if (found := WHEEL.match(name))]
-    if below is None or not sent:
-        return
-    if all(Version(version) >= Version(below) for version in sent):
+    found = (WHEEL.match(name) for name in case.facts.installed.wheels)
+    sent = [version for name in found if name and (version := _version(name[1])) is not None]
+    if below is not None and sent and min(sent) >= Version(below):
         yield Finding(
             code="transformers-floor",
             severity="note",
-            what=f"transformers {', '.join(sent)} does not load torch {torch_version}; only "
-            f"comparisons with Hugging Face (bench engine) need that it does",
+            what=f"transformers {min(sent)} does not load torch {torch_version}; only comparisons "
+            f"with Hugging Face (bench engine) need that it does",
             where="the wheels of the release",
             remedy=f"Make the bundle with transformers<{below}.",
         )
@@ -169,8 +168,14 @@ def _transformers(case: Case, torch_version: str) -> Iterator[Finding]:
 
 def transformers_below(torch_version: str) -> str | None:
     """The transformers from which on this torch is too old; None: none that is known."""
-    try:
-        version = Version(torch_version)
-    except InvalidVersion:
+    version = _version(torch_version)
+    if version is None:
         return None
     return next((below for floor, below in TRANSFORMERS if version < Version(floor)), None)
+
+
+def _version(text: str) -> Version | None:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return None
