@@ -38,7 +38,8 @@ class Certificates:
 def certificates(settings: Settings, state_dir: Path, now: datetime) -> Certificates:
     """The certificates of a cluster's boards at ``now`` (with a time zone), made where needed.
 
-    They lie in ``state_dir``/NAME/tls. Raises ``ClusterError`` when that cannot be written or read.
+    They lie in ``state_dir``/NAME/tls, with ``authority.crt`` for users of the daemons. Raises
+    ``ClusterError`` when that cannot be written or read.
     """
     directory = state_dir / settings.name / "tls"
     try:
@@ -48,6 +49,9 @@ def certificates(settings: Settings, state_dir: Path, now: datetime) -> Certific
             board.name: _pair(directory, authority, board, settings, now)
             for board in settings.boards
         }
+        public = directory / "authority.crt"
+        if not public.exists() or public.read_bytes() != _pem(authority[0]):
+            public.write_bytes(_pem(authority[0]))
         return Certificates(authority=_pem(authority[0]), boards=pairs)
     except (OSError, ValueError, TypeError) as error:
         raise ClusterError(

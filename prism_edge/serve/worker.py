@@ -40,6 +40,7 @@ class Worker:
         self._seat: int | None = None
         self._left: int | None = None
         self._heard_s = float("-inf")
+        self._unheard: str | None = None  # why the leader has been out of reach for a while
         self._news = asyncio.Event()
         self.draining = False
         self.engine: Supervisor | None = None
@@ -53,6 +54,8 @@ class Worker:
         if self.engine is None or not self.engine.ready:
             complaint = self.engine.complaint if self.engine else None
             return Readiness(ready=False, reason=complaint or "the engine is loading")
+        if self._unheard is not None:
+            return Readiness(ready=True, reason=f"the leader is out of reach: {self._unheard}")
         if self._seat is None:
             return Readiness(ready=True, reason="not in a group; waiting for the leader")
         return Readiness(ready=True)
@@ -125,13 +128,15 @@ class Worker:
             reply.raise_for_status()
             seat = reply.json()["seat"]
         except (httpx.HTTPError, ValueError, KeyError) as error:
-            if now_s - self._heard_s > PATIENCE_S and self._seat is not None:
-                LOG.warning("leader unreachable error=%s", type(error).__name__)
+            why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            if now_s - self._heard_s > PATIENCE_S and why != self._unheard:
+                LOG.warning("leader unreachable error=%s", why)
+                self._unheard = why
                 self._take_seat(None)
             return
         for _ in samples:
             self._samples.popleft()
-        self._heard_s = now_s
+        self._heard_s, self._unheard = now_s, None
         self._take_seat(seat)
 
     def _take_seat(self, seat: dict[str, Any] | None) -> None:

@@ -80,10 +80,11 @@ def test_a_new_authority_signs_everything_anew(tmp_path: Path) -> None:
 
 
 def test_keys_are_for_their_owner_only(tmp_path: Path) -> None:
-    certificates(SETTINGS, tmp_path, NOW)
+    found = certificates(SETTINGS, tmp_path, NOW)
     directory = tmp_path / "c" / "tls"
+    assert (directory / "authority.crt").read_bytes() == found.authority
     assert directory.stat().st_mode & 0o777 == 0o700
-    modes = {path.name: path.stat().st_mode & 0o777 for path in directory.iterdir()}
+    modes = {path.name: path.stat().st_mode & 0o777 for path in directory.glob("*.pem")}
     assert modes == dict.fromkeys(("authority.pem", "board-edge-1.pem", "board-edge-2.pem"), 0o600)
 
 
