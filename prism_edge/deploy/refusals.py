@@ -23,6 +23,7 @@ def refuse(wish: Wish, facts: Facts, needed_bytes: int) -> None:
     found = [*_python(facts), *_rights(facts)]
     if not found:  # no bundle fits a board without Python
         found = [*_bundle(wish, facts), *_torch(wish, facts), *_mesh(wish, facts)]
+        found += _another(wish, facts)
         found += _disk(facts, needed_bytes)
     if found:
         where = f"board {facts.board}: "
@@ -59,6 +60,16 @@ def _rights(facts: Facts) -> Iterator[str]:
         yield (
             f"{facts.user.name} may not use sudo there; log in as a user who may (`ssh` in "
             f"cluster.toml), or add it to the group: sudo adduser {facts.user.name} sudo"
+        )
+
+
+def _another(wish: Wish, facts: Facts) -> Iterator[str]:
+    has = facts.installed.manifests.get(wish.release)
+    if has is not None and has.get("board") != wish.board:
+        yield (
+            f"this is the board that was deployed to as {has.get('board')}: its release says so; "
+            f"is `ssh` of both right in cluster.toml? If the name is new, remove the old one "
+            f"first: prism-edge deploy uninstall --limit {wish.board}"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from prism_edge.deploy import paths
@@ -22,7 +21,7 @@ from prism_edge.deploy.step import (
     StartMesh,
     Step,
 )
-from prism_edge.deploy.wish import TOML, SharedFile, Wish
+from prism_edge.deploy.wish import SharedFile, Wish
 
 _WORDS = {"environment": "other packages", "wheel": "prism-edge itself", "models": "models"}
 
@@ -166,10 +165,9 @@ def _why_release(wish: Wish, now: Installed) -> str:
         for key, value in wish.manifest.items()
         if key not in ("id", "etc") and has.get(key) != value
     ]
-    etc = {name: hashlib.sha256(content).hexdigest() for name, content in wish.etc.items()}
-    had = has.get("etc")
-    old = had if isinstance(had, Mapping) else {}
-    differ += [name for name in (TOML, *etc) if name in etc and etc.pop(name) != old.get(name)]
+    etc, had = wish.manifest["etc"], has.get("etc")
+    if isinstance(etc, Mapping) and isinstance(had, Mapping):
+        differ += [name for name in etc if etc[name] != had.get(name)]
     return f"the board has {now.current}; new: {', '.join(differ) or 'something'}"
 
 

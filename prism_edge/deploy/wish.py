@@ -1,6 +1,7 @@
 """What a board shall be, and the id of the release that makes it so. Pure, given digests of files.
 
-An id is over everything that is inside a release, so that the same id is the same release.
+An id is over everything that is inside a release but the board's name, so that the same id is the
+same release, and equal boards of a cluster have equal ids.
 """
 
 from __future__ import annotations
@@ -123,20 +124,15 @@ def wish_of(
         f"{bundle.python} {python}", bundle.machine, bundle.third_party, pins, own_torch
     )
     there = on_board(settings, {model.name: model.digest for model in goods.models})
-    etc = {
-        TOML: toml_of(there).encode(),
-        "board.env": f"PRISM_EDGE_BOARD={board.name}\n".encode(),
-        paths.UNIT: goods.unit,
-    }
+    shared = {TOML: toml_of(there).encode(), paths.UNIT: goods.unit}
     inside: dict[str, object] = {
         "version": bundle.version,
-        "board": board.name,
         "cluster": settings.name,
         "python": python,
         "torch": pins.get("torch"),
         "environment": environment,
         "wheel": bundle.wheels[bundle.own].sha256,
-        "etc": {name: hashlib.sha256(content).hexdigest() for name, content in etc.items()},
+        "etc": {name: hashlib.sha256(content).hexdigest() for name, content in shared.items()},
         "models": {model.name: paths.model(model.name, model.digest) for model in goods.models},
     }
     text = json.dumps(inside, sort_keys=True)
@@ -152,8 +148,8 @@ def wish_of(
         pins=pins,
         environment=environment,
         release=release,
-        etc=etc,
-        manifest={"id": release, **inside},
+        etc={**shared, "board.env": f"PRISM_EDGE_BOARD={board.name}\n".encode()},
+        manifest={"id": release, "board": board.name, **inside},
         models=goods.models,
         tables=goods.tables,
         files=(*goods.files, *private.files),

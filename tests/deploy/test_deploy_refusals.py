@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
-from paper_board import TORCH, bundle, facts, goods, private, settings, wished
+from paper_board import TORCH, after, bundle, facts, goods, private, settings, wished
 
 from prism_edge.deploy.facts import (
     Facts,
@@ -129,6 +129,14 @@ def test_a_mesh_needs_wireguard(mesh: str | None) -> None:
     assert "[mesh]" in said
 
 
+def test_boards_that_were_mixed_up_are_told_apart() -> None:
+    now = facts("edge-2")
+    there = after(now, steps(wished(now), now))
+    said = refusal(dataclasses.replace(there, board="edge-1"))
+    assert said.startswith("board edge-1: this is the board that was deployed to as edge-2")
+    assert "`ssh`" in said
+
+
 def test_everything_is_told_at_once() -> None:
     now = facts(python=python("3.8.10"), user=UserFacts(name="joe", groups=(), sudo="none"))
     assert len(refusal(now).splitlines()) == 2
@@ -137,8 +145,6 @@ def test_everything_is_told_at_once() -> None:
 
 
 def test_a_full_disk_does_not_keep_a_finished_board_from_being_finished() -> None:
-    from paper_board import after
-
     now = facts()
     now = after(now, steps(wished(now), now))
     full = dataclasses.replace(now, storage=Storage(free_bytes=0))

@@ -30,7 +30,6 @@ OTHER_PYTHON = PythonFacts(executable="/opt/python/bin/python3", version="3.10.1
         {"cluster": settings(policy=PolicySettings(exact=True))},
         {"cluster": settings(serve=ServeSettings(port=8001))},
         {"cluster": settings(boards=3)},
-        {"now": facts("edge-2")},
         {"now": facts(torch=OTHER_TORCH)},
         {"now": facts(python=OTHER_PYTHON)},
     ],
@@ -43,6 +42,7 @@ def test_another_input_is_another_release(parts: dict[str, Any]) -> None:
     "parts",
     [
         {},
+        {"now": facts("edge-2")},
         {"sent": goods(tables="other")},
         {"sent": goods(token="other")},
         {"own": private("mesh")},
