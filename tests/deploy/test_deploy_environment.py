@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import transformers  # noqa: F401  where it is not installed, these tests are left out
 from board_python import BoardPython
 from installed_wheels import closure, wheel_of
 from little_index import only, write

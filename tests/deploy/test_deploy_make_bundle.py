@@ -16,6 +16,7 @@ from prism_edge.deploy.make_bundle import make_bundle
 from prism_edge.deploy.target import Target
 from prism_edge.errors import ClusterError
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 TORCH = "2.5.0a0+872d972e41.nv24.8"
 ORIN = Target(python="3.10", machine="aarch64", pins={"torch": TORCH, "numpy": "1.26.4"})
 

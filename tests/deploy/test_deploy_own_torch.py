@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,11 +11,11 @@ import pytest
 from board_python import BoardPython
 from little_index import fill, only, write
 
-from prism_edge.deploy.bundle import Bundle
+from prism_edge.deploy.bundle import Bundle, read_bundle
 from prism_edge.deploy.make_bundle import make_bundle
 from prism_edge.deploy.target import Target
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 TORCH, NUMPY = "2.5.0a0+872d972e41.nv24.8", "1.26.4"
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 WHICH = "import torch; print(torch.__version__, torch.__file__)"
@@ -24,13 +25,13 @@ def module(version: str) -> bytes:
     return f"__version__ = {version!r}\n".encode()
 
 
-@pytest.fixture
-def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An index with newer torch and numpy, which pip would love to take."""
-    directory = tmp_path / "index"
-    fill(directory, tmp_path / "made", pandas=("numpy>=1.22",), safetensors=("torch>=2.1",))
+    directory = tmp_path_factory.mktemp("index")
+    made = tmp_path_factory.mktemp("made")
+    fill(directory, made, pandas=("numpy>=1.22",), safetensors=("torch>=2.1",))
     write(directory, "torch", "99", files={"torch/__init__.py": module("99")})
-    only(monkeypatch, directory)
     return directory
 
 
@@ -48,12 +49,14 @@ def board(tmp_path: Path) -> BoardPython:
     return found
 
 
-@pytest.fixture
-def bundle(index: Path, tmp_path: Path) -> Bundle:
+@pytest.fixture(scope="module")
+def bundle(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     target = Target(
         python=PYTHON, machine=platform.machine(), pins={"torch": TORCH, "numpy": NUMPY}
     )
-    return make_bundle(target, tmp_path / "bundle")
+    with pytest.MonkeyPatch.context() as patch:
+        only(patch, index)
+        return make_bundle(target, tmp_path_factory.mktemp("bundles") / "bundle")
 
 
 def test_a_bundle_leaves_it_alone(board: BoardPython, bundle: Bundle) -> None:
@@ -69,11 +72,12 @@ def test_a_bundle_leaves_it_alone(board: BoardPython, bundle: Bundle) -> None:
     assert board.digests() == before
 
 
-def test_prism_edge_itself_asks_for_no_other(board: BoardPython, bundle: Bundle) -> None:
+def test_prism_edge_itself_asks_for_no_other(
+    board: BoardPython, index: Path, bundle: Bundle
+) -> None:
     """Its floor for torch is one that NVIDIA's version meets, also where an index is at hand."""
     before = board.digests()
     board.install(bundle)
-    index = bundle.directory.parent / "index"
     own = bundle.local(bundle.own).path
     done = board.pip("install", "--no-index", "--find-links", index, own)
     assert done.returncode == 0, done.stdout
@@ -107,10 +111,13 @@ def test_with_constraints_the_same_fails_loudly(
     assert board.digests() == before
 
 
-def test_a_corrupted_wheel_is_not_installed(board: BoardPython, bundle: Bundle) -> None:
-    file = next(file for file in bundle.wheels if file.startswith("rich-"))
-    path = bundle.local(file).path
+def test_a_corrupted_wheel_is_not_installed(
+    board: BoardPython, bundle: Bundle, tmp_path: Path
+) -> None:
+    shutil.copytree(bundle.directory, tmp_path / "copy")
+    copy = read_bundle(tmp_path / "copy")
+    path = copy.local(next(file for file in copy.wheels if file.startswith("rich-"))).path
     path.write_bytes(path.read_bytes() + b"\0")
-    done = board.install(bundle)
+    done = board.install(copy)
     assert done.returncode != 0
     assert "DO NOT MATCH THE HASHES" in done.stdout

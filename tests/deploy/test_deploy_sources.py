@@ -27,9 +27,11 @@ def test_a_file_that_is_not_there_is_named() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_wheel_that_pip_builds_has_them_too(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-q", "-w", str(tmp_path), ROOT]
-    subprocess.run(command, check=True, timeout=110)
+    pytest.importorskip("hatchling")
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "-w", str(tmp_path), str(ROOT)], check=True, timeout=250)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         found = {name for name in archive.namelist() if name.startswith("prism_edge/deploy/files/")}
