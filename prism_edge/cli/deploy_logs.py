@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import Annotated
 
 import typer
@@ -43,5 +44,6 @@ def logs(
             reached.opened,
             cursors,
             lambda name, text: print(f"{name:{width}} {text}", flush=True),
+            threading.Event(),
         )
     raise typer.Exit(1 if any(one.error is not None for one in found) else 0)

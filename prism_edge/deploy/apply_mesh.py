@@ -21,15 +21,16 @@ fi
 wg pubkey <{key} >{public}.part
 mv -fT {public}.part {public}
 """
-# A mesh that is up learns of its peers without a packet lost; its private key is not in the file,
-# and WireGuard would forget it. Another address of its own needs a new interface.
+# A mesh that is up learns of its peers and its filter without a packet lost; its private key is not
+# in the file, and WireGuard would forget it. Another address of its own needs a new interface.
 _START = """
 set -eu
 umask 077
 systemctl enable --quiet wg-quick@{interface}
-wanted=$(sed -n 's/^Address *= *//p' /etc/wireguard/{interface}.conf)
+wanted=$(sed -n 's/^Address *= *//p' {conf})
 if systemctl --quiet is-active wg-quick@{interface} &&
     ip -o address show dev {interface} | grep -qF " $wanted "; then
+    sed -n 's/^PreUp *= *//p' {conf} | sed 's/%i/{interface}/g' | sh -e
     joined=$(mktemp)
     trap 'rm -f "$joined"' EXIT
     wg-quick strip {interface} | sed "s|^\\[Interface\\]|&\\nPrivateKey = $(cat {key})|" >"$joined"
@@ -54,5 +55,9 @@ def start_mesh(step: StartMesh, runner: Runner) -> None:
     """The interface is up with its file, now and after every boot."""
     unit = f"wg-quick@{step.interface}"
     try_next = f"see `journalctl -u {unit}` there, and what `prism-edge check` says of WireGuard"
-    command = _START.format(interface=quote(step.interface), key=paths.MESH_KEY)
+    command = _START.format(
+        interface=quote(step.interface),
+        conf=quote(paths.mesh_conf(step.interface)),
+        key=paths.MESH_KEY,
+    )
     must(runner, f"the mesh {step.interface} does not start", command, then=try_next)

@@ -86,10 +86,10 @@ def follow(
     opened: Open,
     cursors: Mapping[str, str | None],
     say: Callable[[str, str], None],
+    over: threading.Event,
 ) -> None:
-    """``say`` hears board and text of what comes after the cursors, until Ctrl-C. A board that is
-    lost is said to be, and asked again."""
-    over = threading.Event()
+    """``say`` hears board and text of what comes after the cursors, until ``over`` is set or
+    Ctrl-C. A board that is lost is said to be, and asked again."""
 
     def watch(board: BoardSettings) -> None:
         cursor, lost = cursors.get(board.name), ""

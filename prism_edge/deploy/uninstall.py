@@ -19,6 +19,7 @@ _SECRETS = (
     f"{paths.ETC}/tls",
     paths.MESH_FIREWALL,
     paths.MESH_NFT,
+    paths.MESH_USERSPACE,
     paths.MESH_KEY,
     paths.MESH_PUBLIC_KEY,
 )
