@@ -124,8 +124,9 @@ def test_a_wheel_that_pip_builds_makes_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_the_wheel_installs_and_answers(tmp_path: Path) -> None:
+def test_the_wheel_installs_and_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Into a fresh environment, which sees typer and rich of this one."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     wheel = repack(tmp_path)
     environment = tmp_path / "venv"
     venv.create(environment, with_pip=False)
