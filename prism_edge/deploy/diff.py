@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from prism_edge.deploy import paths
@@ -49,7 +50,8 @@ def words(step: Step) -> str:
         case Activate():
             return f"restart release {step.id}" if step.restart else f"serve release {step.id}"
         case Prune():
-            return f"remove {', '.join(path.removeprefix('/') for path in step.paths)}"
+            kinds = Counter(path.split("/")[-2].removesuffix("s") for path in step.paths)
+            return f"remove {', '.join(_count(count, kind) for kind, count in kinds.items())}"
 
 
 def written(steps: Sequence[Step], current: str | None) -> dict[str, str]:

@@ -20,7 +20,8 @@ def test_every_step_has_words() -> None:
     assert "send 2 wheels, 0.0 MB" in told
     assert any("torch 2.5.0a0+872d972e41.nv24.8 stays" in text for text in told)
     assert words(Activate(why="", id="x", old="x", restart=True)) == "restart release x"
-    assert words(Prune(why="", paths=("/a", "/b"))) == "remove a, b"
+    gone = (f"{paths.RELEASES}/a", f"{paths.RELEASES}/b", f"{paths.MODELS}/c")
+    assert words(Prune(why="", paths=gone)) == "remove 2 releases, 1 model"
 
 
 def test_settings_differ_line_by_line() -> None:
