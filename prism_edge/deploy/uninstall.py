@@ -63,7 +63,10 @@ if [ -e {root} ]; then  # all at once, because the lock in it is written again m
     echo {root}
 fi
 rm -rf {away}
-if [ -d {etc} ]; then rmdir --ignore-fail-on-non-empty {etc}; fi
+if [ -d {etc} ]; then
+    find {etc} -name '.*.part*' -delete  # of a push that was cut off
+    rmdir --ignore-fail-on-non-empty {etc}
+fi
 if [ {keep} = no ]; then
     drop {state}
     drop {cache}
