@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -90,3 +92,32 @@ def test_what_pip_does_not_find_is_exit_1(index: Path) -> None:
     assert "error: no wheels for Python 3.10 on aarch64" in done.stderr
     assert "rich" in done.stderr
     assert not (index.parent / "orin").exists()
+
+
+@pytest.mark.slow
+def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
+    """While pip waits for an index that takes the call and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as index:
+        index.settimeout(60)
+        work = tmp_path / "work"
+        work.mkdir()
+        url = f"http://127.0.0.1:{index.getsockname()[1]}/simple"
+        pip = {"PIP_CONFIG_FILE": "/dev/null", "PIP_INDEX_URL": url, "PIP_FIND_LINKS": ""}
+        verb = subprocess.Popen(
+            [sys.executable, "-m", "prism_edge", "deploy", "bundle", *ORIN, *HAVE, "--out", "orin"],
+            cwd=work,
+            env=os.environ | pip | {"TMPDIR": str(work)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        asked, _ = index.accept()
+        with asked:
+            assert list(work.iterdir()) != []
+            verb.send_signal(signal.SIGINT)
+            _, said = verb.communicate(timeout=60)
+            asked.settimeout(60)
+            while asked.recv(4096):  # its request, then the end of pip
+                pass
+    assert verb.returncode == 130
+    assert "Traceback" not in said
+    assert list(work.iterdir()) == []
