@@ -324,6 +324,13 @@ WRONG = [
         but(ORIN, user={"sudo": "none"}), "no-sudo", "blocked", "nvidia may not", "usermod -aG sudo"
     ),
     alone(but(ORIN, user={"sudo": "none"}), "no-sudo", "warning", "nvidia may not", "nvidia"),
+    alone(
+        but(ORIN, user={"sudo": "password", "no_root": "sudo: a password is required"}),
+        "no-root",
+        "note",
+        "a password is required",
+        "Put sudo before",
+    ),
     on(
         but(ORIN, user={"sudo": "password", "no_root": "sudo wants a password"}),
         "no-root",

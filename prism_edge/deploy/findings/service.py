@@ -33,7 +33,9 @@ def _login(case: Case) -> Iterator[Finding]:
             severity="note",
             what=f"what only root may see was not looked at: {user.no_root}",
             where="sudo",
-            remedy="Add --ask-sudo, or on the board itself put sudo before the command.",
+            remedy="Add --ask-sudo, if sudo wants a password there."
+            if case.board is not None
+            else "Put sudo before the command.",
         )
     missing = [name for name in GPU_GROUPS if name not in user.groups]
     if case.jetson and missing and user.name != "root":
