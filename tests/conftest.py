@@ -59,7 +59,11 @@ NEEDS: dict[str, tuple[str, Callable[[], bool]]] = {
     ),
     "boards": (
         "root, systemd-nspawn and debootstrap (apt-get install systemd-container debootstrap)",
-        lambda: os.geteuid() == 0 and all(map(shutil.which, ("systemd-nspawn", "debootstrap"))),
+        lambda: (
+            os.geteuid() == 0
+            and all(map(shutil.which, ("systemd-nspawn", "debootstrap")))
+            and runs("unshare", "--mount", "--net", "true")
+        ),
     ),
     "ansible": (
         "Ansible in .venv-lint (make setup)",
