@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from prism_edge.deploy.bundle import same
 from prism_edge.deploy.facts import Facts
@@ -20,11 +20,17 @@ def refuse(wish: Wish, facts: Facts, needed_bytes: int) -> None:
 
     ``needed_bytes``: what the steps put on the board's disk.
     """
-    found = [*_python(facts), *_rights(facts)]
-    if not found:  # no bundle fits a board without Python
-        found = [*_bundle(wish, facts), *_torch(wish, facts), *_mesh(wish, facts)]
-        found += _another(wish, facts)
-        found += _disk(facts, needed_bytes)
+    refuse_board(facts)
+    found = [*_bundle(wish, facts), *_torch(wish, facts), *_mesh(wish, facts)]
+    _say(facts, [*found, *_another(wish, facts), *_disk(facts, needed_bytes)])
+
+
+def refuse_board(facts: Facts) -> None:
+    """The board can be deployed to at all, whatever is wished. Raises ``ClusterError``."""
+    _say(facts, [*_python(facts), *_rights(facts)])
+
+
+def _say(facts: Facts, found: Sequence[str]) -> None:
     if found:
         where = f"board {facts.board}: "
         raise ClusterError(

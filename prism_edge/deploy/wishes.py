@@ -16,6 +16,7 @@ from prism_edge.deploy.facts import Facts
 from prism_edge.deploy.goods import goods_of, secret
 from prism_edge.deploy.mesh import mesh_files
 from prism_edge.deploy.push import KEY_TO_COME
+from prism_edge.deploy.refusals import refuse_board
 from prism_edge.deploy.wish import Mesh, Private, SharedFile, Wish, check_deployable, wish_of
 from prism_edge.errors import ClusterError
 from prism_edge.settings import BoardSettings, Settings
@@ -62,6 +63,7 @@ class Wishes:
 
     def __call__(self, board: BoardSettings, facts: Facts, keys: Mapping[str, str]) -> Wish:
         """What ``board`` shall be. ``keys``: public mesh keys of the boards that answered."""
+        refuse_board(facts)  # no bundle could be made for it
         bundle = self._bundle(facts)
         known = self._known(keys) if self._settings.mesh.subnet else {}
         private = self._private(board.name, known)

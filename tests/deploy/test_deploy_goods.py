@@ -12,6 +12,7 @@ from paper_board import bundle, facts, settings
 from prism_edge import __version__
 from prism_edge.deploy import paths
 from prism_edge.deploy.bundle import Bundle
+from prism_edge.deploy.facts import PythonFacts
 from prism_edge.deploy.goods import goods_of, state_directory
 from prism_edge.deploy.push import KEY_TO_COME
 from prism_edge.deploy.wishes import Wishes
@@ -95,6 +96,14 @@ def test_each_board_takes_the_bundle_that_fits(cluster: Settings, tmp_path: Path
 def test_where_none_fits_the_first_is_said_not_to(cluster: Settings, tmp_path: Path) -> None:
     made = wishes(cluster, tmp_path, packed(python="3.12"), packed(python="3.13"))
     assert made(cluster.boards[0], facts(), {}).bundle.python == "3.12"
+
+
+def test_for_a_board_that_cannot_be_deployed_to_no_bundle_is_made(
+    cluster: Settings, tmp_path: Path
+) -> None:
+    old = PythonFacts(executable="/usr/bin/python3", version="3.8.10", venv=True)
+    with pytest.raises(ClusterError, match=r"board edge-1: Python 3\.8\.10 there"):
+        wishes(cluster, tmp_path)(cluster.boards[0], facts(python=old), {})
 
 
 def test_a_bundle_of_another_version_is_refused(cluster: Settings, tmp_path: Path) -> None:
