@@ -244,7 +244,7 @@ def test_a_key_with_a_passphrase_is_named(site: Site) -> None:
     assert board.ssh_config is not None
     board.ssh_config.write_text(board.ssh_config.read_text().replace("user_key", "locked"))
     said = refusal(board)
-    assert f"{locked} not, for want of its passphrase" in said
+    assert f"{locked} not: it has a passphrase" in said
     assert "ssh-add" in said
 
 

@@ -35,7 +35,7 @@ def authenticate(transport: paramiko.Transport, login: Login) -> None:
         pass  # it hangs up after too many keys
     asked = f"Permission denied for user {login.user}, {tried} keys tried"
     if locked:
-        asked += f", and {', '.join(locked)} not, for want of its passphrase"
+        asked += f", and {', '.join(locked)} not: it has a passphrase, or wants the agent anyway"
     raise _refused(login, asked)
 
 
