@@ -58,6 +58,17 @@ PC = dataclasses.replace(XAVIER, model=None, jetpack=None, architecture="x86_64"
             ["joe may not use sudo", "adduser joe sudo"],
         ),
         (
+            {
+                "user": UserFacts(
+                    name="joe",
+                    groups=(),
+                    sudo="password",
+                    no_root="board edge-1: sudo wants a password",
+                )
+            },
+            ["sudo wants a password"],
+        ),
+        (
             {"torch": torch(distributed=False)},
             [f"torch {TORCH} was built without torch.distributed", "Jetson AI Lab", "alone"],
         ),
