@@ -53,18 +53,24 @@ def download(
             *(f"--platform={tag}" for tag in platforms(target)),
             *(f"--find-links={path}" for path in find_links),
         ]
-        run_pip([json.dumps(markers(target)), "download", *options, *wanted], target, tell)
+        arguments = [json.dumps(markers(target)), "download", *options, *wanted]
+        run_pip(arguments, work, target, tell)
         for path in stubs:
             (directory / path.name).unlink(missing_ok=True)
 
 
-def run_pip(arguments: Sequence[str], target: Target, tell: Callable[[str], None]) -> None:
-    """pip is through, or ``ClusterError``; it ends with us whatever happens."""
+def run_pip(
+    arguments: Sequence[str], work: Path, target: Target, tell: Callable[[str], None]
+) -> None:
+    """pip is through, or ``ClusterError``. It ends with us whatever happens; what it leaves then is
+    below ``work``."""
     command = [sys.executable, str(FOREIGN_PIP), *arguments]
+    # errors where they belong between the lines
+    environment = os.environ | {"TMPDIR": str(work), "PYTHONUNBUFFERED": "1"}
     said: list[str] = []
     pip = subprocess.Popen(
         command,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},  # errors where they belong between the lines
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
