@@ -59,11 +59,10 @@ def test_sudo_with_a_password_that_nobody_sees(board: Board, tmp_path: Path) -> 
 
 def test_a_wrong_password_is_tried_once(board: Board) -> None:
     before = attempts(board)
-    with (
-        connect(board.settings(USER), password=lambda: "wrong") as runner,
-        pytest.raises(ClusterError, match=r"board edge-1 \(nvidia@\S+\): sudo does not take this"),
-    ):
-        runner.run("id", root=True)
+    with connect(board.settings(USER), password=lambda: "wrong") as runner:
+        for _ in range(2):
+            with pytest.raises(ClusterError, match=r"^board edge-1 \(nvidia@\S+\): sudo does not"):
+                runner.run("id", root=True)
     assert attempts(board) == before + 1
 
 

@@ -46,7 +46,7 @@ class SshRunner:
         self._transcript = transcript
         self._lock = threading.Lock()
         self._connecting = threading.Lock()
-        self._root: sudo.Root | None = None
+        self._root: sudo.Root | ClusterError | None = None
         self._connection = Connection(login, accept_new=accept_new)
 
     def __enter__(self) -> SshRunner:
@@ -149,9 +149,17 @@ class SshRunner:
     def _become(self) -> sudo.Root:
         with self._lock:
             if self._root is None:
-                self._root = sudo.become(self._login.where, self._ask, self._password)
-                if self._transcript is not None:
-                    self._transcript.hide(self._root.password)
+                try:
+                    self._root = sudo.become(self._login.where, self._ask, self._password)
+                except UnreachableError:
+                    raise
+                except ClusterError as error:  # asked again, sudo might lock the user out
+                    self._root = error
+                else:
+                    if self._transcript is not None:
+                        self._transcript.hide(self._root.password)
+            if isinstance(self._root, ClusterError):
+                raise ClusterError(str(self._root))
             return self._root
 
     def _ask(self, line: str, stdin: bytes) -> Done:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prism_edge.deploy.facts import Sudo
 from prism_edge.deploy.runner import Done
@@ -25,7 +25,7 @@ class Root:
     """``how`` the login becomes root, with ``password`` if that takes one."""
 
     how: Sudo
-    password: str = ""
+    password: str = field(default="", repr=False)
 
 
 def line(command: str, root: Root | None, limit_s: float | None) -> tuple[str, bytes]:
