@@ -2,6 +2,7 @@
 # Switches this board from one release to another, by itself: nobody has to stay connected.
 #
 #   activate ID         serve release ID, or what served before if it does not prove healthy
+#   activate --back     take the last switch back: rollback will not go to what it had switched to
 #   activate --settle   at boot: take back a switch that a power cut has left half way
 #
 # "pending" is there before anything changes and goes when the new release has proved healthy or
@@ -93,6 +94,7 @@ last_words() {
         "_SYSTEMD_UNIT=$unit" || :
 }
 
+# Release $1 serves; previous is then $2, or what served before.
 switch() {
     id=$1
     [ -f "$root/releases/$id/release.json" ] || refuse "there is no release $id on this board"
@@ -118,8 +120,8 @@ switch() {
     say "starting release $id"
     if starts; then
         if [ "$before" != "$id" ]; then
-            point previous "$before"
-            rm "$root/pending"
+            point previous "${2:-$before}"
+            mv "$root/pending" "$root/.switched"
             sync "$root"
         fi
         say "release $id serves"
@@ -148,7 +150,7 @@ switch() {
 }
 
 [ "$(id -u)" = 0 ] || refuse "run it as root"
-[ $# = 1 ] || refuse "usage: activate ID | activate --settle"
+[ $# = 1 ] || refuse "usage: activate ID | activate --back | activate --settle"
 exec 9>"$root/.activate.lock"
 flock --nonblock 9 || refuse "another switch is under way on this board; wait for its end"
 case $1 in
@@ -157,6 +159,16 @@ case $1 in
         go_back
         say "a switch to $new was cut off; back to $old"
     fi
+    ;;
+--back)
+    if [ -e "$root/.switched" ]; then
+        read -r new old previous <"$root/.switched"
+    fi
+    if [ "${new:-}" != "$(target current)" ] || [ "${old:--}" = - ]; then
+        refuse "there is no switch to take back"
+    fi
+    switch "$old" "$previous"
+    rm "$root/.switched"
     ;;
 -* | */* | .*) refuse "$1 is no release" ;;
 *) switch "$1" ;;

@@ -64,7 +64,7 @@ def apply(step: Step, runner: Runner, progress: Callable[[str], None] = silent) 
 
 
 def _activate(step: Activate, runner: Runner, progress: Callable[[str], None]) -> None:
-    outcome = switch(runner, step.id, progress)
+    outcome = switch(runner, step.id, progress, back=step.back)
     if outcome.code:
         said = " / ".join(outcome.said.splitlines())
         raise ClusterError(

@@ -116,12 +116,13 @@ class MakeRelease:
 class Activate:
     """``paths.CURRENT`` is release ``id`` and the service has proved healthy; otherwise the board
     is back on ``old`` and serving, and this failed. ``restart``: the same release, new tables or
-    secrets."""
+    secrets. ``back``: the switch from ``id`` to ``old`` is taken back, as if it had not been."""
 
     why: str
     id: str
     old: str | None
     restart: bool = False
+    back: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

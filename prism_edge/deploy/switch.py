@@ -47,13 +47,17 @@ class Outcome:
     said: str
 
 
-def switch(runner: Runner, release: str, progress: Callable[[str], None]) -> Outcome:
-    """What came of the board's own switch to ``release``, which is on it.
+def switch(
+    runner: Runner, release: str, progress: Callable[[str], None], *, back: bool = False
+) -> Outcome:
+    """What came of the board's own switch to ``release``, which is on it. ``back``: it served
+    before the last switch, which is taken back.
 
     Raises ``ClusterError`` if it could not begin, or the board was restarted meanwhile, and
     ``UnreachableError`` if the board was out of reach for too long to know.
     """
-    line = f'{paths.ACTIVATE} {quote(release)} >{SAID} 2>&1; echo "exit $?" >>{SAID}'
+    asked = "--back" if back else quote(release)
+    line = f'{paths.ACTIVATE} {asked} >{SAID} 2>&1; echo "exit $?" >>{SAID}'
     must(
         runner,
         f"the switch to {release} cannot begin",

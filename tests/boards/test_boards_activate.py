@@ -197,6 +197,23 @@ def test_two_switches_at_once_are_one(board: Board, runner: Runner) -> None:
         activate(runner, "good-2")
 
 
+def test_a_switch_that_was_taken_back_is_not_what_a_rollback_goes_to(
+    board: Board, runner: Runner
+) -> None:
+    back = Activate(why="test", id="good-1", old="good-2", back=True)
+    with pytest.raises(ClusterError, match="no switch to take back"):
+        apply(back, runner)
+    standin.lay(board, "good-0", standin.GOOD)
+    activate(runner, "good-0")
+    activate(runner, "good-1")
+    activate(runner, "good-2")
+    apply(back, runner)
+    assert links(board) == {"current": "good-1", "previous": "good-0"}
+    assert serving(board) == "good-1"
+    with pytest.raises(ClusterError, match="no switch to take back"):
+        apply(back, runner)
+
+
 def test_restart_and_rollback(board: Board, runner: Runner) -> None:
     said: list[str] = []
 
