@@ -36,6 +36,7 @@ class Secured:
 
     def __init__(self, laptop: Laptop) -> None:
         self.laptop = laptop
+        self.goods = bundle()
         self.boards = laptop.desk.boards
         self.subnet = f"10.99.{laptop.desk.subnet}.0/24"
         self.url = f"https://{self.boards[0].address}:8000"
@@ -83,7 +84,7 @@ def secured(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Secured:
     checkpoints.write(directory / "model", *checkpoints.vit())
     found = Secured(Laptop(directory=directory, desk=desk))
     found.laptop.write(more=f'[mesh]\nsubnet = "{found.subnet}"\n[deploy]\ntls = true\n')
-    did = found.laptop.push(bundle())
+    did = found.laptop.push(found.goods)
     assert did.code == 0, did.said
     found.together()
     return found
@@ -255,7 +256,7 @@ def test_a_board_that_boots_is_back_on_the_mesh_by_itself(secured: Secured) -> N
 
 
 def test_a_second_push_has_nothing_to_do(secured: Secured) -> None:
-    did = secured.laptop.push(bundle())
+    did = secured.laptop.push(secured.goods)
     assert (did.code, set(did.states().values())) == (0, {"unchanged"}), did.said
 
 
