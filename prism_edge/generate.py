@@ -8,7 +8,7 @@ Nothing is sent per token. Letters: B batch, N tokens of the prompts, V tokens o
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,13 +58,15 @@ def generate(
     sampling: Sampling,
     group: Transport | None,
     recorder: Recorder,
+    said: int = 0,
 ) -> Iterator[Tokens]:
     """The answers of a batch of prompts, one token of each at a time, until all have ended.
 
-    The prefill has taken place when this returns. Raises what ``prefill`` raises.
+    The prefill has taken place when this returns. ``said``: see ``decode``. Raises what ``prefill``
+    raises.
     """
     read = prefill(model, name, plan, inputs, sampling, group, recorder)
-    return decode(model, read, sampling, recorder)
+    return decode(model, read, sampling, recorder, said)
 
 
 def prefill(
@@ -107,11 +109,17 @@ def prefill(
 
 
 def decode(
-    model: Model, read: Prefilled, sampling: Sampling, recorder: Recorder
-) -> Iterator[Tokens]:
-    """The answers to prompts that have been read, by this device alone."""
+    model: Model, read: Prefilled, sampling: Sampling, recorder: Recorder, said: int = 0
+) -> Generator[Tokens, None, None]:
+    """The answers to prompts that have been read, by this device alone.
+
+    ``said``: how many of each prompt's last tokens are the beginning of its answer, which another
+    device drew before it was lost; what comes is drawn as it would have gone on there.
+    """
     logits = read.logits
     generator = torch.Generator(logits.device).manual_seed(sampling.seed)
+    for _ in range(said):
+        next_token(logits, sampling, generator)  # a draw takes as many numbers whatever the scores
     position = torch.tensor(read.lengths, device=logits.device)[:, None]  # [B,1] of the next token
     ended: tuple[Reason | None, ...] = (None,) * len(read.lengths)
     with recorder.span("decode"):

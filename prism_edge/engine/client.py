@@ -88,10 +88,17 @@ class EngineClient:
             self._orders.put(Message(kind, fields, arrays or {}))
 
     def ask(
-        self, kind: str, arrays: Mapping[str, Array] | None = None, **fields: Any
+        self,
+        kind: str,
+        arrays: Mapping[str, Array] | None = None,
+        part: Callable[[Message], None] | None = None,
+        **fields: Any,
     ) -> Future[Message]:
-        """The answer to an order; it fails with a ``PrismError`` or ``EngineGoneError``."""
-        return self._ask(kind, arrays, fields, None)
+        """The answer to an order; it fails with a ``PrismError`` or ``EngineGoneError``.
+
+        ``part`` gets what comes before the answer, such as tokens, from the reading thread.
+        """
+        return self._ask(kind, arrays, fields, part)
 
     def stream(
         self, kind: str, arrays: Mapping[str, Array] | None = None, **fields: Any

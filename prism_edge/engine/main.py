@@ -6,6 +6,7 @@ Started by ``python -m prism_edge.engine.main``. It ends when its driver does.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import os
 import queue
@@ -13,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,7 +22,7 @@ from typing import Any, BinaryIO
 import torch
 
 from prism_edge.echo import Probe, lead_echo
-from prism_edge.engine.generation import answer_generation
+from prism_edge.engine.generation import Generation, Generations
 from prism_edge.engine.heap import share_heap, trim_heap
 from prism_edge.engine.kernel import attention_kernel
 from prism_edge.engine.loaded import describe, manifest_of, warm_up
@@ -28,7 +30,7 @@ from prism_edge.engine.measure import measure
 from prism_edge.engine.member import Membership, Seat
 from prism_edge.engine.memory import memory_of
 from prism_edge.engine.messages import Message, read_message, write_message
-from prism_edge.engine.order import carry_out, not_finite, tensors
+from prism_edge.engine.order import carry_out, extent, not_finite, tensors
 from prism_edge.engine.staging import prepare, stage
 from prism_edge.errors import InputError, OutOfStepError, PeerLostError, PrismError
 from prism_edge.families import load
@@ -53,6 +55,7 @@ class Engine:
             item.partition("=")[0]: Path(item.partition("=")[2]) for item in arguments.model
         }
         self._models: dict[str, Model] = {}
+        self._generations = Generations(self._failed)
         self._dtype: str = arguments.dtype
         self._device, _ = usable(arguments.device, arguments.dtype)
         staging, self._staged = prepare(arguments.staging, self._device)
@@ -113,24 +116,31 @@ class Engine:
         self._jobs.put(None)
 
     def compute(self) -> None:
-        """The compute thread: orders of a driver, or requests of rank 0, until ``stop``."""
-        while (job := self._jobs.get()) is not None:
-            if not isinstance(job, Message):
-                self._follow(*job)
-                continue
-            try:
-                getattr(self, f"_do_{job.kind}")(job)
-            except Exception as error:  # the driver must get an answer to every order
-                if not isinstance(error, PrismError):
-                    import traceback
+        """The compute thread: orders of a driver, or requests of rank 0, until ``stop``. Between
+        two orders each generation goes on by a token."""
+        while True:
+            with contextlib.suppress(queue.Empty):
+                job = self._jobs.get(block=not self._generations)
+                if job is None:
+                    return
+                self._carry_out(job)
+            self._generations.step()
 
-                    traceback.print_exc()
-                self.report(
-                    "error",
-                    id=job.fields.get("id"),
-                    error=type(error).__name__,
-                    message=str(error) or type(error).__name__,
-                )
+    def _carry_out(self, job: Message | tuple[Seat, Transport]) -> None:
+        if not isinstance(job, Message):
+            self._follow(*job)
+            return
+        try:
+            getattr(self, f"_do_{job.kind}")(job)
+        except Exception as error:  # the driver must get an answer to every order
+            self._failed(job.fields.get("id"), error)
+
+    def _failed(self, number: int | None, error: Exception) -> None:
+        """An order is answered with what went wrong."""
+        if not isinstance(error, PrismError):
+            traceback.print_exception(error)
+        name = type(error).__name__
+        self.report("error", id=number, error=name, message=str(error) or name)
 
     def _joined(self, seat: Seat, group: Transport) -> None:
         if seat.rank > 0:
@@ -170,7 +180,7 @@ class Engine:
             id=job.fields["id"],
             plan=str(done.plan),
             fallback=done.fallback,
-            wire_bytes=wire_bytes(done.plan, model.shape, *_extent(model, inputs)),
+            wire_bytes=wire_bytes(done.plan, model.shape, *extent(model, inputs)),
             engine_s=time.monotonic() - start_s,
             efforts=done.recorder.efforts_of(done.plan.p),
             spans=[[s.name, s.start_s, s.stop_s - s.start_s, s.bytes] for s in done.recorder.spans],
@@ -178,7 +188,10 @@ class Engine:
 
     def _do_generate(self, job: Message) -> None:
         model = self._model(job.fields["model"])
-        answer_generation(model, job, self._membership, self._manifest, self.report)
+        self._generations.add(Generation(model, job, self._membership, self._manifest, self.report))
+
+    def _do_cancel(self, job: Message) -> None:
+        self._generations.cancel(job.fields["key"])
 
     def _do_probe(self, job: Message) -> None:
         (group, epoch), fields = self._membership.current(), job.fields
@@ -243,12 +256,6 @@ class Engine:
                 f"no model {name!r} here (models: {', '.join(self._models) or 'none'})"
             )
         return self._models[name]
-
-
-def _extent(model: Model, inputs: dict[str, torch.Tensor]) -> tuple[int, int]:
-    """Batch and tokens of an input that has been answered."""
-    first = next(iter(inputs.values()))
-    return first.shape[0], model.shape.tokens if model.shape.fixed_tokens else first.shape[1]
 
 
 def main() -> None:

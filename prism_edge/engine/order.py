@@ -17,6 +17,7 @@ from prism_edge.engine.manifest import Manifest, check_agreed
 from prism_edge.engine.member import Membership
 from prism_edge.engine.messages import Array
 from prism_edge.errors import InputError, ModelError, PeerLostError
+from prism_edge.families.model import Model
 from prism_edge.plan import LOCAL, Plan
 from prism_edge.spans import Recorder
 from prism_edge.tensors.finite import finite
@@ -92,6 +93,12 @@ def tensors(arrays: Mapping[str, Array]) -> dict[str, Tensor]:
                 f"byte order"
             ) from error
     return found
+
+
+def extent(model: Model, inputs: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Batch and tokens of an input that has been answered."""
+    first = next(iter(inputs.values()))
+    return first.shape[0], model.shape.tokens if model.shape.fixed_tokens else first.shape[1]
 
 
 def not_finite(outputs: Mapping[str, Tensor]) -> str | None:

@@ -36,11 +36,13 @@ def pair(models: list[ModelSettings]) -> Iterator[Engines]:
 
 
 def say(
-    engines: Engines, plan: str, *, model: str = "gpt2", **sampling: object
+    engines: Engines, plan: str, *, model: str = "gpt2", key: str | None = None, **sampling: object
 ) -> Iterator[Message]:
     options = {"max_new_tokens": 6, **sampling}
     arrays = {"input_ids": IDS, "attention_mask": MASK}
-    return engines.clients[0].stream("generate", arrays, model=model, plan=plan, sampling=options)
+    return engines.clients[0].stream(
+        "generate", arrays, model=model, plan=plan, sampling=options, key=key
+    )
 
 
 def tokens(messages: Iterator[Message]) -> tuple[list[list[int]], Message]:
@@ -134,3 +136,56 @@ def test_a_board_lost_while_tokens_come_is_not_missed(models: list[ModelSettings
             "prism:p=2,l=2,dtype=fp32",
             None,
         )
+
+
+def test_generations_take_turns_and_other_orders_pass(pair: Engines) -> None:
+    long = [say(pair, "local", max_new_tokens=300, temperature=2.0, key=str(k)) for k in range(2)]
+    arrivals: list[str] = []
+    ran = pair.clients[0].ask(
+        "run", {"input_ids": IDS, "attention_mask": MASK}, model="gpt2", plan="voltage:p=2"
+    )
+    ran.add_done_callback(lambda _: arrivals.append("run"))
+    first, second = (tokens(one) for one in long)
+    assert first[0] == second[0]
+    assert [len(answer) for answer in first[0]] == [300, 300]
+    arrivals.append("generations")
+    assert arrivals == ["run", "generations"]
+    assert ran.result().fields["fallback"] is None
+    spans = [{s[0]: s for s in one[1].fields["spans"]}["decode"] for one in (first, second)]
+    (a_start, a_took), (b_start, b_took) = ((s[1], s[2]) for s in spans)
+    assert a_start < b_start + b_took  # they overlapped: neither waited for the other's last token
+    assert b_start < a_start + a_took
+
+
+def test_a_cancelled_generation_ends_with_what_it_has(pair: Engines) -> None:
+    whole, _ = tokens(say(pair, "local", max_new_tokens=380))
+    messages = say(pair, "local", max_new_tokens=380, key="k")
+    parts = [next(messages)]
+    pair.clients[0].send("cancel", key="nobody's")
+    pair.clients[0].send("cancel", key="k")
+    pair.clients[0].send("cancel", key="k")  # over already: nothing to do
+    found, result = tokens(iter([*parts, *messages]))
+    assert 1 <= len(found[0]) < 380
+    assert found == [answer[: len(found[0])] for answer in whole]
+    assert result.fields["tokens"] == found
+    assert result.fields["ended"] == [None, None]
+    assert tokens(say(pair, "local"))[0] == [answer[:6] for answer in whole]
+
+
+@pytest.mark.parametrize("options", [{}, {"temperature": 1.3, "top_k": 20, "seed": 5}])
+def test_another_engine_goes_on_where_one_was_lost(
+    pair: Engines, options: dict[str, object]
+) -> None:
+    whole, _ = tokens(say(pair, "local", max_new_tokens=12, **options))
+    ids = np.concatenate([IDS, np.array(whole)[:, :5]], axis=1)
+    mask = np.concatenate([MASK, np.ones((2, 5), np.int64)], axis=1)
+    rest = pair.ask(
+        0,
+        "generate",
+        {"input_ids": ids, "attention_mask": mask},
+        model="gpt2",
+        plan="local",
+        sampling={"max_new_tokens": 7, **options},
+        said=5,
+    )
+    assert rest.fields["tokens"] == [answer[5:] for answer in whole]
