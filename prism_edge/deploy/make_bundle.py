@@ -141,13 +141,13 @@ def beside(out: Path) -> Iterator[Path]:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        try:
+            made.chmod(0o755)
+            yield made
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
     except OSError as error:
         raise ClusterError(f"{out}: cannot be written: {error.strerror}") from error
-    try:
-        made.chmod(0o755)
-        yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
 
 
 def replace(out: Path, made: Path) -> None:

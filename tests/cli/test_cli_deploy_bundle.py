@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -92,6 +93,36 @@ def test_what_pip_does_not_find_is_exit_1(index: Path) -> None:
     assert "error: no wheels for Python 3.10 on aarch64" in done.stderr
     assert "rich" in done.stderr
     assert not (index.parent / "orin").exists()
+
+
+def small_files_only() -> None:
+    """As on a full disk: no file may grow beyond 64 KiB."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+
+
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "prism_edge",
+        "deploy",
+        "bundle",
+        *ORIN,
+        *HAVE,
+        "--out",
+        "orin",
+    ]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        preexec_fn=small_files_only,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"error: {tmp_path}/orin: cannot be written: File too large\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
