@@ -7,6 +7,7 @@
     ├── SettingsError         cluster.toml: unknown key, wrong type, missing file
     ├── ModelError            a model directory that is not supported, or is incomplete
     ├── InputError            a request's tensors are malformed                        (HTTP 400)
+    │   └── TooLargeError     larger than anybody needs it                             (HTTP 413)
     ├── TableError            a cost table is missing, truncated, foreign or from another schema
     ├── LabError              the lab cannot be built, found or changed
     ├── EnergyError           no power reading where one was asked for
@@ -42,6 +43,10 @@ class ModelError(PrismError):
 
 class InputError(PrismError):
     """A request whose tensors do not fit the model."""
+
+
+class TooLargeError(InputError):
+    """A request with an image or a text that is larger than the daemon takes."""
 
 
 class TableError(PrismError):

@@ -4,8 +4,6 @@ A request is read, decoded, handed to the service and encoded; nothing here deci
 error is ``{"error": "..."}``. ``docs/http-api.md`` is this file in words.
 """
 
-import asyncio
-import math
 import time
 
 from fastapi import FastAPI
@@ -14,34 +12,25 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 
 import prism_edge
-from prism_edge.errors import (
-    DeadlineError,
-    InputError,
-    ModelError,
-    NotFoundError,
-    PlanError,
-    SettingsError,
-    UnavailableError,
-)
+from prism_edge.errors import SettingsError, UnavailableError
 from prism_edge.serve import oip
+from prism_edge.serve.answers import (
+    ANSWERS,
+    answered,
+    find_model,
+    outcome_of,
+    refused,
+    timeout_of,
+)
 from prism_edge.serve.body import read_body
 from prism_edge.serve.guard import Guard, json_response
 from prism_edge.serve.hangup import unless_hung_up
 from prism_edge.serve.metrics import CONTENT_TYPE, Metrics, Outcome
 from prism_edge.serve.page import render_page
-from prism_edge.serve.service import InferCall, ModelInfo, Parameter, Service, TensorInfo
+from prism_edge.serve.service import InferCall, ModelInfo, Service, TensorInfo
 
 EXTENSIONS = ("binary_tensor_data", "parameters")
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-# Every error with a status of its own; anything else is a 500 that shows no internals.
-ANSWERS: dict[type[Exception], tuple[int, Outcome]] = {
-    InputError: (400, "invalid"),
-    PlanError: (400, "invalid"),
-    ModelError: (500, "error"),
-    NotFoundError: (404, "not_found"),
-    UnavailableError: (503, "unavailable"),
-    DeadlineError: (504, "deadline"),
-}
 
 
 def create_app(
@@ -61,9 +50,9 @@ def create_app(
     edge = _Edge(service, max_body_bytes, metrics, release)
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     app.add_middleware(Guard, token=token)
-    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(HTTPException, refused)
     for kind in ANSWERS:
-        app.add_exception_handler(kind, _answered)
+        app.add_exception_handler(kind, answered)
     model = "/v2/models/{model}"
     for path in ("/v2", "/v2/"):
         app.add_route(path, edge.server)
@@ -106,7 +95,7 @@ class _Edge:
         return json_response(503, {"ready": False, "error": now.reason})
 
     async def model(self, request: Request) -> Response:
-        info = self._find(request)
+        info = find_model(self._service, request)
         if not info.inputs:  # known by name only, until it is loaded
             raise UnavailableError(f"model {info.name}: {info.reason}", 2.0)
         return json_response(
@@ -121,7 +110,7 @@ class _Edge:
         )
 
     async def model_ready(self, request: Request) -> Response:
-        info = self._find(request)
+        info = find_model(self._service, request)
         if info.ready:
             return json_response(200, {"name": info.name, "ready": True, "reason": info.reason})
         reason = info.reason or f"model {info.name}: is not ready"
@@ -162,7 +151,7 @@ class _Edge:
         name, method = "unknown", "none"
         outcome: Outcome = "ok"
         try:
-            info = self._find(request)
+            info = find_model(self._service, request)
             name = info.name
             response, method = await self._infer(request, info)
             return response
@@ -170,7 +159,7 @@ class _Edge:
             outcome = "cancelled"
             return Response(status_code=499)  # nobody reads it
         except BaseException as error:
-            outcome = _outcome(error)
+            outcome = outcome_of(error)
             raise
         finally:
             self._metrics.request(
@@ -190,7 +179,7 @@ class _Edge:
             model=info.name,
             request_id=request.state.request_id,
             inputs=asked.inputs,
-            timeout_s=_timeout_s(parameters.pop("timeout", None)),
+            timeout_s=timeout_of(parameters.pop("timeout", None)),
             parameters=parameters,
         )
         reply = await unless_hung_up(request.receive, self._service.infer(call))
@@ -208,51 +197,6 @@ class _Edge:
     def _status(self) -> dict[str, object]:
         return {**self._service.status(), "release": self._release}
 
-    def _find(self, request: Request) -> ModelInfo:
-        name, version = request.path_params["model"], request.path_params.get("version")
-        models = self._service.models()
-        for info in models:
-            if info.name == name and version in (None, info.version):
-                return info
-        served = ", ".join(f"{info.name} (version {info.version})" for info in models) or "none"
-        asked = name if version is None else f"{name} version {version}"
-        raise NotFoundError(f"model {asked}: not served here; models: {served}")
-
 
 def _tensor(tensor: TensorInfo) -> dict[str, object]:
     return {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
-
-
-def _timeout_s(timeout_us: Parameter | None) -> float | None:
-    """The request's own limit; the parameter ``timeout`` is in microseconds, as in Triton."""
-    if timeout_us is None:
-        return None
-    if type(timeout_us) is not int or timeout_us < 0:
-        raise InputError(f"parameter timeout: {timeout_us!r} is not a number of microseconds")
-    return timeout_us / 1e6 or None
-
-
-def _outcome(error: BaseException) -> Outcome:
-    if isinstance(error, asyncio.CancelledError):
-        return "cancelled"
-    if isinstance(error, HTTPException):
-        return "too_large" if error.status_code == 413 else "invalid"
-    return next((word for kind, (_, word) in ANSWERS.items() if isinstance(error, kind)), "error")
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    """What HTTP itself refuses: no such path, another method, too large, not an encoding."""
-    assert isinstance(error, HTTPException)
-    message = error.detail
-    if error.status_code in (404, 405):
-        message = f"{request.method} {request.url.path}: {message}; see docs/http-api.md"
-    headers = dict(error.headers) if error.headers else None
-    return json_response(error.status_code, {"error": message}, headers)
-
-
-async def _answered(request: Request, error: Exception) -> Response:
-    status = next(status for kind, (status, _) in ANSWERS.items() if isinstance(error, kind))
-    headers = {}
-    if isinstance(error, UnavailableError):
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
-    return json_response(status, {"error": str(error)}, headers)
