@@ -227,7 +227,7 @@ class _Push:
             return
         self._together.tell(part, f"going back to {step.old}")
         part.there.apply(
-            Activate(why=why, id=step.old, old=step.id),
+            Activate(why=why, id=step.old, old=step.id, back=True),
             lambda text: self._together.tell(part, text),
         )
         part.state, part.error = "rolled back", f"{why}; it serves {step.old} again"

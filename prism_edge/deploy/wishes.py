@@ -17,6 +17,7 @@ from prism_edge.deploy.goods import goods_of, secret
 from prism_edge.deploy.mesh import mesh_files
 from prism_edge.deploy.push import KEY_TO_COME
 from prism_edge.deploy.refusals import refuse_board
+from prism_edge.deploy.target import Target
 from prism_edge.deploy.wish import Mesh, Private, SharedFile, Wish, check_deployable, wish_of
 from prism_edge.errors import ClusterError
 from prism_edge.settings import BoardSettings, Settings
@@ -48,6 +49,7 @@ class Wishes:
         self._bundles = bundles
         self._state = state
         self._tell = tell
+        self._made: list[tuple[Target, Bundle]] = []
         self._goods = goods_of(settings)
         self._certificates: Certificates | None = None
         if settings.deploy.tls:
@@ -73,7 +75,12 @@ class Wishes:
         """The first that fits; the first of all, if none does: steps say why it does not."""
         if not self._bundles:
             wanted = of_board(facts, torch=None)
-            return bundle_for(wanted, self._state.parent / "bundles", self._tell)
+            for target, bundle in self._made:  # boards of one push get the same
+                if target == wanted:
+                    return bundle
+            bundle = bundle_for(wanted, self._state.parent / "bundles", self._tell)
+            self._made.append((wanted, bundle))
+            return bundle
         python = "" if facts.python is None else facts.python.version
         for bundle in self._bundles:
             try:

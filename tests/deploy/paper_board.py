@@ -223,6 +223,9 @@ def _after(now: Installed, step: Step) -> Installed:
         case Activate():
             assert step.id in now.releases
             assert step.old == now.current
+            if step.back:
+                assert step.id == now.previous
+                return dataclasses.replace(now, current=step.id, previous=None, active="active")
             return dataclasses.replace(
                 now,
                 current=step.id,
