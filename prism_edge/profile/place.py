@@ -63,7 +63,8 @@ def link_of(settings: Settings) -> tuple[str | None, str]:
     rate = None if settings.link.rate_bps is None else format_rate(settings.link.rate_bps)
     if settings.kind == "boards":
         known = f"nominally {rate}" if rate else "rate unknown"
-        return rate, f"{known}, the boards' own network"
+        inside = ", inside WireGuard" if settings.mesh.subnet else ""
+        return rate, f"{known}, the boards' own network{inside}"
     return rate, f"{rate or 'rate unknown'}, paced in the transport, not by the kernel"
 
 

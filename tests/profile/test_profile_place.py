@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from prism_edge.errors import ClusterError, LabError, SettingsError
+from prism_edge.mesh import MeshSettings
 from prism_edge.profile.engines import local_hosts
-from prism_edge.profile.place import find_place
+from prism_edge.profile.place import find_place, link_of
 from prism_edge.settings import BoardSettings, LinkSettings, Settings
 
 PACED = Settings(
@@ -38,6 +39,13 @@ def test_a_paced_cluster_is_pinned_processes_leader_first() -> None:
 
 def test_a_link_nobody_described_is_unknown() -> None:
     assert find_place(replace(PACED, link=LinkSettings())).link.startswith("rate unknown")
+
+
+def test_a_mesh_is_part_of_the_link() -> None:
+    boards = replace(PACED, kind="boards")
+    assert link_of(boards)[1] == "nominally 100mbit, the boards' own network"
+    meshed = replace(boards, mesh=MeshSettings(subnet="10.99.0.0/24"))
+    assert link_of(meshed)[1] == "nominally 100mbit, the boards' own network, inside WireGuard"
 
 
 def test_a_board_without_ssh_is_named_before_any_is_asked() -> None:
