@@ -24,6 +24,7 @@ LAYERS: dict[str, int] = {
     "errors": 0,
     "layout": 0,
     "mesh": 0,
+    "palette": 0,
     "plan": 0,
     "sampling": 0,
     "sections": 0,
@@ -60,7 +61,18 @@ LAYERS: dict[str, int] = {
 }
 # What boards without torch, the agent and the command line import, directly or not, even lazily.
 TORCH_FREE = frozenset(
-    {"errors", "layout", "mesh", "plan", "sampling", "sections", "settings", "spans", "traffic"}
+    {
+        "errors",
+        "layout",
+        "mesh",
+        "palette",
+        "plan",
+        "sampling",
+        "sections",
+        "settings",
+        "spans",
+        "traffic",
+    }
     | {"tables", "cluster", "energy", "schedule", "report", "serve"}
 )
 TORCH = frozenset({"torch", "transformers"})

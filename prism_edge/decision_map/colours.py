@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from prism_edge.palette import method_of
 from prism_edge.plan import Plan
-from prism_edge.report.palette import method_of
 
 # How much of the method's colour a plan has, the rest is paper; letters tell apart what is alike.
 SHADES = (0.82, 0.5, 0.28, 0.66, 0.39)

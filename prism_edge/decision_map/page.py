@@ -25,7 +25,7 @@ from prism_edge.decision_map.words import (
     rate_text,
     reading,
 )
-from prism_edge.report.palette import css
+from prism_edge.palette import css
 from prism_edge.report.units import bits_per_second, interval, percent, seconds
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from prism_edge.report.palette import TONES
+from prism_edge.palette import TONES
 from prism_edge.report.svg import inline_svg
 from prism_edge.report.units import elapsed
 from prism_edge.report.values import Batch, Report

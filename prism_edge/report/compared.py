@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
+from prism_edge.palette import MARKS, method_of
 from prism_edge.report.canvas import Drawing, add_axes, draw, log_seconds, thinned, tone
-from prism_edge.report.palette import MARKS, method_of
 from prism_edge.report.units import joules
 from prism_edge.report.values import Batch, PlanEnergy, Report
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
+from prism_edge.palette import MARKS, method_of
 from prism_edge.report.canvas import (
     Drawing,
     add_axes,
@@ -15,7 +16,6 @@ from prism_edge.report.canvas import (
     thinned,
     tone,
 )
-from prism_edge.report.palette import MARKS, method_of
 from prism_edge.report.values import Report
 
 EVENT_ORDER = ("failed", "lost", "link", "epoch", "engine", "power")

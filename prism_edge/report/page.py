@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import jinja2
 from markupsafe import Markup
 
+from prism_edge.palette import MARKS, css, method_of
 from prism_edge.report import compared, over_time, units
-from prism_edge.report.palette import MARKS, css, method_of
 from prism_edge.report.values import ComputeCost, Report
 
 LAST_BATCHES = 40

@@ -12,7 +12,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from prism_edge.report.palette import TONES
+from prism_edge.palette import TONES
 
 PIXELS_PER_INCH = 72  # one unit of the drawing is one CSS pixel
 _TONES = {tone.light: name for name, tone in TONES.items()}

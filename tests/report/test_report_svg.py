@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 from matplotlib.figure import Figure
 
-from prism_edge.report.palette import TONES
+from prism_edge.palette import TONES
 from prism_edge.report.svg import adapted, inline_svg
 
 

@@ -7,8 +7,8 @@ from typing import get_args
 
 import pytest
 
+from prism_edge.palette import MARKS, TONES, Tone, css, method_of
 from prism_edge.plan import Method
-from prism_edge.report.palette import MARKS, TONES, Tone, css, method_of
 
 # Viénot, Brettel, Mollon 1999: linear RGB as dichromats see it
 SEEN_BY = {
