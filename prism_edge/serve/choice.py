@@ -1,10 +1,11 @@
-"""What was chosen for one batch, and under which name it is remembered."""
+"""What is wanted or chosen for one batch, and under which name it is remembered."""
 
 from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
 
+from prism_edge.layout import ModelShape, check_fits
 from prism_edge.plan import Plan
 from prism_edge.schedule.policy import Decision
 from prism_edge.serve.metrics import Fallback
@@ -13,6 +14,18 @@ from prism_edge.serve.metrics import Fallback
 def new_id() -> str:
     """A name for one batch, in the journal and in the log."""
     return uuid.uuid4().hex[:12]
+
+
+def wanted_plan(
+    text: object, shape: ModelShape, rows: int, tokens: int, boards: int
+) -> Plan | None:
+    """The plan that a request names, None: the policy's. Raises ``PlanError`` when it does not fit
+    the request or the cluster."""
+    if text is None or text == "auto":
+        return None
+    plan = Plan.parse(str(text))
+    check_fits(plan, shape, rows, tokens, boards)
+    return plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

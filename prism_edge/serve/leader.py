@@ -10,7 +10,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from prism_edge.engine.client import EngineGoneError
@@ -21,20 +21,28 @@ from prism_edge.errors import (
     InputError,
     ModelError,
     PlanError,
-    PrismError,
     UnavailableError,
 )
-from prism_edge.layout import check_fits
 from prism_edge.plan import Plan
 from prism_edge.serve.batcher import Batcher, Waiting, join_inputs, split_outputs
-from prism_edge.serve.choice import Choice
+from prism_edge.serve.choice import Choice, wanted_plan
 from prism_edge.serve.cluster import Cluster
 from prism_edge.serve.decide import Decider
+from prism_edge.serve.generations import Generations
 from prism_edge.serve.metrics import Metrics
 from prism_edge.serve.models import Served, infos, served_models
+from prism_edge.serve.probing import Probing
 from prism_edge.serve.record import Record
-from prism_edge.serve.service import InferCall, InferReply, ModelInfo, Readiness
+from prism_edge.serve.service import (
+    InferCall,
+    InferReply,
+    ModelInfo,
+    PromptCall,
+    Readiness,
+    Said,
+)
 from prism_edge.serve.supervisor import Supervisor, answer, refuse
+from prism_edge.serve.why import Ran, why_ran
 from prism_edge.settings import Settings
 
 LOG = logging.getLogger(__name__)
@@ -61,6 +69,10 @@ class Leader:
         self._models: dict[str, Served] = {}
         limits = settings.serve
         self._batcher: Batcher[Ticket] = Batcher(limits.max_batch, limits.max_delay_s, limits.queue)
+        self._probing = Probing(settings, cluster, decider, metrics)
+        self._generations = Generations(
+            settings, cluster, decider, record, metrics, lambda: self.engine
+        )
         self._wake = asyncio.Event()
         self._busy = False
         self.draining = False
@@ -84,18 +96,17 @@ class Leader:
             **self._cluster.status(),
             "link": self._decider.link_text(),
             "degraded": self._degraded(),
-            "queue": len(self._batcher.queue),
-            "busy": self._busy,
+            "queue": self._waiting(),
+            "busy": self._busy or self._generations.under_way > 0,
+            "generations": self._generations.under_way,
             "last": self._record.last(),
         }
 
     async def infer(self, request: InferCall) -> InferReply:
-        if self.draining or self.engine is None:
-            raise UnavailableError("the daemon is draining; ask another one", 5.0)
-        served = self._models.get(request.model)
-        if served is None:
-            raise UnavailableError("the engine is loading; try again shortly", 2.0)
-        plan = self._forced(request, served)
+        served = self._served(request.model)
+        rows, tokens = served.extent(request.inputs)
+        wanted = request.parameters.get("plan")
+        plan = wanted_plan(wanted, served.shape, rows, tokens, len(self._settings.boards))
         now_s = time.monotonic()
         limit_s = min(request.timeout_s or math.inf, self._settings.serve.timeout_s)
         ticket: Ticket = asyncio.get_running_loop().create_future()
@@ -104,12 +115,12 @@ class Leader:
                 ticket=ticket,
                 model=request.model,
                 inputs=request.inputs,
-                plan=plan,
+                plan=None if plan is None else str(plan),
                 arrived_s=now_s,
                 deadline_s=now_s + limit_s,
             )
         )
-        self._metrics.queue(len(self._batcher.queue))
+        self._metrics.queue(self._waiting())
         self._wake.set()
         try:
             return await asyncio.wait_for(ticket, limit_s)
@@ -117,6 +128,10 @@ class Leader:
             raise DeadlineError(f"no answer within {limit_s:g} s; is the board busy?") from None
         finally:
             self._batcher.remove(ticket)
+
+    def generate(self, request: PromptCall) -> AsyncGenerator[Said, None]:
+        """The tokens that go on from a prompt, as they are chosen; see ``Generations``."""
+        return self._generations.stream(request, self._served(request.model))
 
     def engine_event(self, message: Message) -> None:
         """React to what the engine reports."""
@@ -133,7 +148,7 @@ class Leader:
             for late in self._batcher.expired(time.monotonic()):
                 refuse(late.ticket, DeadlineError("the request's deadline passed in the queue"))
             batch = self._batcher.take(time.monotonic())
-            self._metrics.queue(len(self._batcher.queue))
+            self._metrics.queue(self._waiting())
             if batch:
                 self._busy = True
                 try:
@@ -144,11 +159,11 @@ class Leader:
                         refuse(request.ticket, error)
                 finally:
                     self._busy = False
-                await self._probe(idle=False)
+                await self._probing.probe(self.engine, idle=False)
                 continue
             wake_s = self._batcher.wake_s()
             if wake_s is None:
-                await self._probe(idle=True)
+                await self._probing.probe(self.engine, idle=True)
             pause_s = IDLE_S if wake_s is None else max(0.0, wake_s - time.monotonic())
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), min(pause_s, IDLE_S))
@@ -157,10 +172,10 @@ class Leader:
         """No new requests; True when all admitted ones were answered within ``timeout_s``."""
         self.draining = True
         end_s = time.monotonic() + timeout_s
-        while (self._batcher.queue or self._busy) and time.monotonic() < end_s:
+        while self._admitted() and time.monotonic() < end_s:
             await asyncio.sleep(0.02)
         self._decider.close()
-        return not self._batcher.queue and not self._busy
+        return not self._admitted()
 
     async def _execute(self, batch: list[Waiting[Ticket]]) -> None:
         """Every request of the batch is answered or refused."""
@@ -224,7 +239,7 @@ class Leader:
         self,
         batch: list[Waiting[Ticket]],
         rows: int,
-        boards: Sequence[str],
+        boards: tuple[str, ...],
         choice: Choice,
         why: str,
         message: Message,
@@ -233,18 +248,12 @@ class Leader:
     ) -> None:
         """Hand out the outputs, with the plan that really ran and why."""
         fields, stop_s = message.fields, time.monotonic()
-        if fields["fallback"]:
-            lost = self._cluster.why_lost(fields["fallback"], boards, start_s)
-            why = f"{choice.plan} failed ({lost}); answered locally"
-            self._metrics.fallback("peer_lost")
-        elif retried:
-            why = f"{choice.plan} was lost with its engine; answered locally by the next one"
-            self._metrics.fallback("engine_lost")
-        elif choice.fallback is not None:
-            self._metrics.fallback(choice.fallback)
+        lost = "answered locally by the next one" if retried else None
+        ran = Ran(choice=choice, why=why, boards=boards, start_s=start_s, lost=lost)
+        why = why_ran(ran, fields, self._cluster, self._metrics)
         self._metrics.wire(fields["wire_bytes"])
         self._decider.observe(choice, fields, stop_s)
-        self._show_link()
+        self._probing.show_link()
         self._record.answered(batch[0], rows, fields, why, start_s, stop_s, choice.id)
         for request, outputs in zip(batch, split_outputs(batch, message.arrays), strict=True):
             parameters = {
@@ -258,36 +267,20 @@ class Leader:
             if not request.ticket.done():
                 request.ticket.set_result(InferReply(outputs=outputs, parameters=parameters))
 
-    async def _probe(self, *, idle: bool) -> None:
-        """Ask the engine how fast the link is, when nobody has seen lately."""
-        size = self._decider.probe_due(time.monotonic(), self._cluster.in_service(), idle=idle)
-        if size is None or self.engine is None or not self.engine.ready:
-            return
-        client = self.engine.client
-        assert client is not None
-        future = client.ask("probe", rank=1, operation="exchange", bytes=size, repeats=1)
-        seconds: Sequence[float] = (0.0,)
-        try:
-            message = await answer(future, self._settings.serve.exchange_timeout_s)
-            seconds = message.fields["seconds"]
-        except (PrismError, asyncio.TimeoutError) as error:
-            LOG.info("probe failed: %s", error)
-        self._decider.probed(size, seconds, time.monotonic())
-        self._show_link()
+    def _served(self, model: str) -> Served:
+        """The model, if requests are admitted now."""
+        if self.draining or self.engine is None:
+            raise UnavailableError("the daemon is draining; ask another one", 5.0)
+        if model not in self._models:
+            raise UnavailableError("the engine is loading; try again shortly", 2.0)
+        return self._models[model]
 
-    def _forced(self, request: InferCall, served: Served) -> str | None:
-        """The plan the user asked for, checked against request and cluster; None: the policy's."""
-        rows, tokens = served.extent(request.inputs)
-        text = request.parameters.get("plan")
-        if text is None or text == "auto":
-            return None
-        plan = Plan.parse(str(text))
-        check_fits(plan, served.shape, rows, tokens, len(self._settings.boards))
-        return str(plan)
+    def _waiting(self) -> int:
+        return len(self._batcher.queue) + self._generations.waiting
 
-    def _show_link(self) -> None:
-        link = self._decider.link()
-        self._metrics.link(None if link is None else link.bandwidth_bps)
+    def _admitted(self) -> bool:
+        """Whether there is a request that has not been answered."""
+        return self._busy or self._waiting() > 0 or self._generations.under_way > 0
 
     def _degraded(self) -> str | None:
         """Why only this board answers, when more were configured or no tables apply."""

@@ -4,10 +4,11 @@
 :class:`Service` knows nothing of HTTP. :class:`prism_edge.serve.twin.Echo` is one without hardware.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from prism_edge.sampling import Sampling
 from prism_edge.serve.datatypes import DATATYPES, Array
 
 Parameter: TypeAlias = str | int | float | bool
@@ -72,6 +73,56 @@ class InferReply:
 
     outputs: Mapping[str, Array]
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PromptCall:
+    """One prompt to continue, as token ids; ``plan`` None leaves it to the service."""
+
+    model: str
+    request_id: str
+    ids: Sequence[int]
+    sampling: Sampling
+    plan: str | None = None
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Said:
+    """One token of an answer; the last one says why it ``ended`` and has the reply's parameters."""
+
+    token: int
+    ended: str | None
+    parameters: Mapping[str, Parameter] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextCall:
+    """One decoded request to continue a text; its parameters are as the client wrote them."""
+
+    model: str
+    request_id: str
+    text: str
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextPiece:
+    """What one more token adds to an answer, perhaps nothing; the last one has parameters."""
+
+    text: str
+    parameters: Mapping[str, Parameter] | None = None
+
+
+class Writer(Protocol):
+    """What continues texts."""
+
+    def generate(self, request: TextCall) -> AsyncGenerator[TextPiece, None]:
+        """The answer, piece by piece; closing it means that its client hung up.
+
+        Raises what ``Service.infer`` raises, from the first piece on.
+        """
 
 
 class Service(Protocol):

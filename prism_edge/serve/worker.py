@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -17,7 +17,14 @@ from prism_edge.engine.manifest import PROTOCOL
 from prism_edge.engine.messages import Message
 from prism_edge.errors import UnavailableError
 from prism_edge.serve.models import Served, infos, served_models
-from prism_edge.serve.service import InferCall, InferReply, ModelInfo, Readiness
+from prism_edge.serve.service import (
+    InferCall,
+    InferReply,
+    ModelInfo,
+    PromptCall,
+    Readiness,
+    Said,
+)
 from prism_edge.serve.supervisor import Supervisor
 from prism_edge.serve.tls import trusting
 from prism_edge.settings import Settings
@@ -71,8 +78,14 @@ class Worker:
         }
 
     async def infer(self, request: InferCall) -> InferReply:
+        raise self._elsewhere()
+
+    def generate(self, request: PromptCall) -> AsyncGenerator[Said, None]:
+        raise self._elsewhere()
+
+    def _elsewhere(self) -> UnavailableError:
         leader = self._settings.board(self._settings.leader)
-        raise UnavailableError(
+        return UnavailableError(
             f"board {self._board} is a worker; send requests to the leader, {leader.name} at "
             f"{self._settings.url(leader.name)}",
             60.0,
