@@ -27,15 +27,13 @@ class MakeUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutFile:
-    """``path`` holds ``content``. ``old``: what it held, None: nothing; neither is shown if
-    ``secret``. ``owner``: ``user:group``."""
+    """``path`` holds ``content``, which is not shown if ``secret``. ``owner``: ``user:group``."""
 
     why: str
     path: str
     content: bytes
     mode: int = 0o644
     owner: str = "root:root"
-    old: bytes | None = None
     secret: bool = False
 
 
