@@ -18,6 +18,7 @@ from prism_edge.deploy.step import MakeEnvironment
 from prism_edge.errors import ClusterError
 
 _INSTALL_S = 1800.0  # torch, transformers and pandas on one slow core
+_REMOVE_S = 600.0  # a gigabyte of small files, from a memory card
 _BEGIN = """
 set -eu
 umask 022
@@ -57,16 +58,16 @@ def make_environment(
     failed = f"environment {step.id} cannot be made"
     before = step.torch_digest or torch_digest(runner, step.python)
     begin = _BEGIN.format(parent=paths.ENVIRONMENTS, id=quote(step.id))
-    making = must(runner, failed, begin, then="is the disk full or read-only?").strip()
+    then = "is the disk full or read-only?"
+    making = must(runner, failed, begin, then=then, timeout_s=_REMOVE_S).strip()
     try:
         _fill(step, runner, making, progress)
         progress("looking whether the board's own torch is as it was")
         _check_torch(step, runner, making, before)
         finish = f"sync -f {making} && mv -T {making} {quote(target)} && sync {paths.ENVIRONMENTS}"
-        then = "is the disk full or read-only?"
         must(runner, failed, finish, then=then, timeout_s=600)
     except ClusterError:
-        runner.run(f"rm -rf {making}", root=True, timeout_s=300)
+        runner.run(f"rm -rf {making}", root=True, timeout_s=_REMOVE_S)
         raise
 
 

@@ -90,7 +90,7 @@ def make_release(step: MakeRelease, runner: Runner, progress: Callable[[str], No
         f"sha256sum --check --quiet -",
         then="push again, which sends it anew",
     )
-    making = must(runner, failed, command, then=then, timeout_s=300).strip()
+    making = must(runner, failed, command, then=then, timeout_s=900).strip()
     try:
         must(
             runner,
@@ -109,7 +109,7 @@ def make_release(step: MakeRelease, runner: Runner, progress: Callable[[str], No
         making = target
         _runs(runner, step, f"{target}/venv/bin/prism-edge")
     except ClusterError:
-        runner.run(f"rm -rf {quote(making)}", root=True, timeout_s=300)
+        runner.run(f"rm -rf {quote(making)}", root=True, timeout_s=600)
         raise
 
 
