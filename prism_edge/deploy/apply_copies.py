@@ -130,9 +130,8 @@ def _stage(
     except UnreachableError:
         raise  # what has arrived is used next time
     except ClusterError:
-        runner.run(
-            f"rm -rf {quote(making)}", root=True, timeout_s=600
-        )  # a full disk is no better left full
+        # a full disk is no better left full
+        runner.run(f"rm -rf {quote(making)}", root=True, timeout_s=600)
         raise
     arrived = digests(runner, making, total)
     for name, file in files.items():
