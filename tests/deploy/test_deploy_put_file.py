@@ -1,0 +1,33 @@
+"""Why a file was not written, in words that say how much room is missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from prism_edge.deploy.put_file import fault
+from prism_edge.deploy.runner import Done
+
+FULL = "cat: write error: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("out", "err", "expected"),
+    [
+        (
+            "1000 4096\n",
+            FULL,
+            "/opt/x does not fit on the disk: it has 30.0 MB, 4.1 MB are free; make room for "
+            "26 MB more",
+        ),
+        ("7324 4096\n", FULL, "make room for 1 MB more"),
+        ("", FULL, "/opt/x cannot be written: cat: write error: No space left on device"),
+        (
+            "1 4096\n",
+            "sh: 1: cannot create /opt/x.part: Read-only",
+            "cannot be written: sh: 1: can",
+        ),
+        ("1 4096\n", "", "/opt/x cannot be written: it ended with code 1"),
+    ],
+)
+def test_the_reason_is_told(out: str, err: str, expected: str) -> None:
+    assert expected in fault("/opt/x", 30_000_000, Done(code=1, out=out, err=err))
