@@ -10,7 +10,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import uvicorn
@@ -19,12 +20,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from prism_edge.energy.journal import Journal
+from prism_edge.energy.sample import Sample
 from prism_edge.engine.client import engine_argv, local_popen
 from prism_edge.errors import InputError, JournalError, ModelError, SettingsError
 from prism_edge.serve.body import read_body
 from prism_edge.serve.cluster import Cluster
 from prism_edge.serve.decide import Decider
 from prism_edge.serve.guard import json_response
+from prism_edge.serve.history import History
 from prism_edge.serve.http import create_app
 from prism_edge.serve.leader import Leader
 from prism_edge.serve.listen import listen
@@ -34,9 +37,11 @@ from prism_edge.serve.power import keep_sampling
 from prism_edge.serve.record import Record
 from prism_edge.serve.release import release_of
 from prism_edge.serve.selftest import self_test
+from prism_edge.serve.snapshot import snapshots
 from prism_edge.serve.staging import measured_staging
 from prism_edge.serve.supervisor import Supervisor
 from prism_edge.serve.tls import check_certificate
+from prism_edge.serve.watch import Watch
 from prism_edge.serve.worker import Worker
 from prism_edge.settings import Settings
 
@@ -88,12 +93,16 @@ async def serve(settings: Settings, board: str, journal_path: Path | None) -> No
     service.engine = supervisor
     if cluster is not None:
         cluster.engine = supervisor
+    watch = Watch(
+        snapshots(service, record.history, cluster=settings.name, board=board, release=release)
+    )
     app = create_app(
         service,
         token=token,
         max_body_bytes=limits.max_body_bytes,
         metrics=metrics,
         release=release,
+        watch=watch,
     )
     if cluster is not None:
         _add_cluster(app, cluster, record)
@@ -108,7 +117,9 @@ async def serve(settings: Settings, board: str, journal_path: Path | None) -> No
         )
     )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    sampled = record.sample if cluster is not None else service.sample  # type: ignore[union-attr]
+    sampled: Callable[[Sample], None] = record.sample
+    if isinstance(service, Worker):
+        sampled = _also(service.sample, record.history)
     tasks = [
         asyncio.create_task(_keep(supervisor, board)),
         serving,
@@ -126,7 +137,7 @@ async def serve(settings: Settings, board: str, journal_path: Path | None) -> No
     port = listener.getsockname()[1]
     print(f"{board}: serving on {limits.scheme}://{host}:{port}", flush=True)
     try:
-        await _until_stopped(tasks, service, notifier)
+        await _until_stopped(tasks, service, notifier, watch)
         server.should_exit = True
         await serving
     finally:
@@ -144,7 +155,10 @@ class _Server(uvicorn.Server):
 
 
 async def _until_stopped(
-    tasks: list[asyncio.Task[None]], service: Leader | Worker, notifier: Notifier
+    tasks: list[asyncio.Task[None]],
+    service: Leader | Worker,
+    notifier: Notifier,
+    watch: Watch,
 ) -> None:
     """Returns after a signal and a drain; raises what a task raised."""
     loop, asked = asyncio.get_running_loop(), asyncio.Event()
@@ -165,6 +179,7 @@ async def _until_stopped(
             task.result()
     notifier.say("STOPPING=1")
     service.draining = True
+    watch.close()
     if isinstance(service, Leader) and not await service.drain(DRAIN_S):
         LOG.warning("some requests were not answered within %.0f s", DRAIN_S)
 
@@ -176,6 +191,16 @@ async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
         for task in pending:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=0.2)
+
+
+def _also(sample: Callable[[Sample], None], history: History) -> Callable[[Sample], None]:
+    """``sample``, and the board's own page hears of it too."""
+
+    def both(reading: Sample) -> None:
+        sample(reading)
+        history.sample(reading, time.monotonic())
+
+    return both
 
 
 async def _keep(supervisor: Supervisor, board: str) -> None:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOG = logging.getLogger(__name__)
-OPEN_PATHS = frozenset({"/v2/health/live"})
+OPEN_PATHS = frozenset({"/v2/health/live", "/"})  # the page asks for the token itself
 
 
 def json_response(status: int, value: object, headers: dict[str, str] | None = None) -> Response:

@@ -25,12 +25,14 @@ from prism_edge.serve.answers import (
 from prism_edge.serve.body import read_body
 from prism_edge.serve.guard import Guard, json_response
 from prism_edge.serve.hangup import unless_hung_up
+from prism_edge.serve.history import History
 from prism_edge.serve.metrics import CONTENT_TYPE, Metrics, Outcome
-from prism_edge.serve.page import render_page
+from prism_edge.serve.page import page
 from prism_edge.serve.service import InferCall, ModelInfo, Service, TensorInfo
+from prism_edge.serve.snapshot import snapshots
+from prism_edge.serve.watch import HEADERS, MEDIA_TYPE, Watch
 
 EXTENSIONS = ("binary_tensor_data", "parameters")
-PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def create_app(
@@ -40,14 +42,18 @@ def create_app(
     max_body_bytes: int,
     metrics: Metrics,
     release: str | None = None,
+    watch: Watch | None = None,
 ) -> FastAPI:
-    """The application; ``token`` None leaves it open, else every path but live asks for it.
+    """The application; ``token`` None leaves it open, else every path but live and the page, which
+    holds no data, asks for it.
 
-    ``release``: the deployed one that this is; None: none was deployed.
+    ``release``: the deployed one that this is; None: none was deployed. ``watch``: what the page
+    shows; None: what the service says, without a history.
     """
     if token is not None and not token.strip():
         raise SettingsError("token: is empty; write one into the token file, or set no token file")
-    edge = _Edge(service, max_body_bytes, metrics, release)
+    watch = watch or Watch(snapshots(service, History(), cluster="prism-edge"))
+    edge = _Edge(service, max_body_bytes, metrics, release, watch)
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     app.add_middleware(Guard, token=token)
     app.add_exception_handler(HTTPException, refused)
@@ -66,6 +72,7 @@ def create_app(
     app.add_route("/metrics", edge.metrics)
     app.add_route("/status", edge.status)
     app.add_route("/", edge.page)
+    app.add_route("/events", edge.events)
     return app
 
 
@@ -73,12 +80,18 @@ class _Edge:
     """The endpoints."""
 
     def __init__(
-        self, service: Service, max_body_bytes: int, metrics: Metrics, release: str | None
+        self,
+        service: Service,
+        max_body_bytes: int,
+        metrics: Metrics,
+        release: str | None,
+        watch: Watch,
     ) -> None:
         self._service = service
         self._max_body_bytes = max_body_bytes
         self._metrics = metrics
         self._release = release
+        self._watch = watch
 
     async def server(self, request: Request) -> Response:
         said = {"name": "prism-edge", "version": prism_edge.__version__, "extensions": EXTENSIONS}
@@ -140,11 +153,19 @@ class _Edge:
         return json_response(200, self._status())
 
     async def page(self, request: Request) -> Response:
-        service = self._service
-        html = render_page(
-            prism_edge.__version__, service.readiness(), service.models(), self._status()
-        )
-        return HTMLResponse(html, headers={"Content-Security-Policy": PAGE_POLICY})
+        html, policy = page()
+        headers = {
+            "Content-Security-Policy": policy,
+            "Cache-Control": "no-cache",
+            "Referrer-Policy": "no-referrer",
+            "X-Content-Type-Options": "nosniff",
+        }
+        return HTMLResponse(html, headers=headers)
+
+    async def events(self, request: Request) -> Response:
+        if request.method == "HEAD":  # a stream that nobody reads would not end
+            return Response(headers=HEADERS, media_type=MEDIA_TYPE)
+        return self._watch.stream()
 
     async def infer(self, request: Request) -> Response:
         start_s = time.perf_counter()

@@ -1,43 +1,44 @@
-"""The daemon's page at ``/``: one HTML document without script, build step or external asset."""
+"""The live page at ``/``: one document that loads nothing else and holds no data of its own.
 
-import json
-from collections.abc import Mapping, Sequence
-from html import escape
+It shows nothing of the daemon until ``/events`` has let it in, so it needs no token itself.
+"""
 
-from prism_edge.serve.service import ModelInfo, Readiness, TensorInfo
+from __future__ import annotations
 
-STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem}"
-    "table{border-collapse:collapse}td,th{padding:.2rem .8rem .2rem 0;text-align:left}"
-    "pre{background:#8882;padding:1rem;overflow:auto}"
-)
+from base64 import b64encode
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
 
+from prism_edge.palette import css
 
-def render_page(
-    version: str, readiness: Readiness, models: Sequence[ModelInfo], status: Mapping[str, object]
-) -> str:
-    """The page; every value in it is escaped."""
-    state = "ready" if readiness.ready else "not ready"
-    if readiness.ready and readiness.reason:
-        state = "degraded"
-    because = f": {readiness.reason}" if readiness.reason else ""
-    rows = "".join(
-        f"<tr><td>{escape(model.name)}</td><td>{'ready' if model.ready else 'not ready'}</td>"
-        f"<td>{_tensors(model.inputs)}</td><td>{_tensors(model.outputs)}</td></tr>"
-        for model in models
-    )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>prism-edge</title>'
-        '<meta name="viewport" content="width=device-width">'
-        f"<style>{STYLE}</style></head><body><h1>prism-edge {escape(version)}</h1>"
-        f"<p><strong>{state}</strong>{escape(because)}</p>"
-        "<table><tr><th>model</th><th>state</th><th>inputs</th><th>outputs</th></tr>"
-        f"{rows}</table><h2>Status</h2><pre>{escape(json.dumps(status, indent=2))}</pre>"
-        '<p><a href="/status">status</a> · <a href="/metrics">metrics</a></p></body></html>'
-    )
+HERE = Path(__file__).parent
 
 
-def _tensors(tensors: Sequence[TensorInfo]) -> str:
-    return "<br>".join(
-        escape(f"{tensor.name} {tensor.datatype} {list(tensor.shape)}") for tensor in tensors
-    )
+@cache
+def page() -> tuple[str, str]:
+    """The document, and the Content-Security-Policy under which nothing but its own script runs."""
+    style, script = _style(), (HERE / "page.js").read_text(encoding="utf-8")
+    html = (HERE / "page.html").read_text(encoding="utf-8")
+    html = html.replace("/* page.css */", style).replace("/* page.js */", script)
+    policy = {
+        "default-src": "'none'",
+        "style-src": _digest(style),
+        "script-src": _digest(script),
+        "connect-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    return html, "; ".join(f"{name} {value}" for name, value in policy.items())
+
+
+def _style() -> str:
+    light, dark = css(dark=False), css(dark=True)
+    return f":root{{{light}}}\n@media (prefers-color-scheme:dark){{:root{{{dark}}}}}\n" + (
+        HERE / "page.css"
+    ).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"

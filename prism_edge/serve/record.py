@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,10 +14,10 @@ from prism_edge.schedule.events import Event, to_json
 from prism_edge.schedule.policy import Decision
 from prism_edge.serve.batcher import Waiting
 from prism_edge.serve.choice import Choice, new_id
+from prism_edge.serve.history import History
 from prism_edge.serve.metrics import Metrics
 
 LOG = logging.getLogger(__name__)
-LAST = 20
 
 
 class Record:
@@ -27,11 +26,12 @@ class Record:
     def __init__(self, journal: Journal | None, metrics: Metrics) -> None:
         self._journal = journal
         self._metrics = metrics
-        self._last: deque[dict[str, object]] = deque(maxlen=LAST)
+        self.history = History(time.monotonic())
         self._previous: dict[str, Sample] = {}
 
     def sample(self, sample: Sample) -> None:
         """A board's power reading."""
+        self.history.sample(sample, time.monotonic())
         previous = self._previous.get(sample.board)
         self._previous[sample.board] = sample
         self._metrics.power(sample.board, sample.source, sample.power_w)
@@ -43,6 +43,7 @@ class Record:
 
     def event(self, kind: str, detail: str) -> None:
         """Something happened, now."""
+        self.history.event(kind, detail, time.monotonic())
         row = EventRow(t_s=time.time(), kind=kind, detail=detail)
         self._write(lambda journal: journal.event(row))
 
@@ -52,6 +53,8 @@ class Record:
         Call it for every event in the order they were given to the policy, or replay cannot follow;
         it may come later than the event, whose monotonic time the wall clock is told from.
         """
+        if decision is not None and request is not None:
+            self.history.decided(request, decision)
         if self._journal is None:
             return
         row = DecisionRow(
@@ -124,15 +127,14 @@ class Record:
 
     def last(self) -> list[dict[str, object]]:
         """The last batches, newest first."""
-        return list(self._last)
+        return self.history.last()
 
     def close(self) -> None:
         """Everything is on disk."""
         self._write(lambda journal: journal.close())
 
     def _remember(self, row: RequestRow) -> None:
-        shown = ("id", "model", "batch", "plan", "why", "latency_s", "ok", "error")
-        self._last.appendleft({name: getattr(row, name) for name in shown})
+        self.history.batch(row, time.monotonic())
         self._write(lambda journal: journal.request(row))
 
     def _write(self, write: Any) -> None:

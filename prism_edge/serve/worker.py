@@ -73,6 +73,7 @@ class Worker:
             "board": self._board,
             "role": "worker",
             "leader": f"{leader.name} at {leader.address}:{self._settings.serve.port}",
+            "leader_url": self._settings.url(leader.name),
             "epoch": self._seat,
             "ready": self.readiness().ready,
         }

@@ -16,8 +16,9 @@ from prism_edge.schedule.events import Asked, Probed, from_json
 from prism_edge.schedule.policy import Fixed
 from prism_edge.serve.batcher import Waiting
 from prism_edge.serve.choice import Choice
+from prism_edge.serve.history import LAST
 from prism_edge.serve.metrics import Metrics
-from prism_edge.serve.record import LAST, Record
+from prism_edge.serve.record import Record
 
 RESULT: dict[str, Any] = {
     "plan": "voltage:p=2,dtype=fp32",
