@@ -1,11 +1,17 @@
-"""The playbooks do on two boards what they say, and nothing the second time."""
+"""The playbooks do on two boards what they say, and nothing the second time.
+
+The tests are one story: each begins where the one before it ended.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import shutil
 import socket
 import subprocess
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,23 +22,29 @@ import pytest
 
 from boards.desk import Desk
 from boards.l4t import become_jetson
+from boards.laptop import Laptop, bundle
 from boards.machine import Board
-from boards.rootfs import PASSWORD, USER
+from boards.rootfs import PASSWORD
+from prism_edge.deploy import paths
 from prism_edge.deploy.inventory import ansible_inventory
-from prism_edge.settings import Settings
+from prism_edge.settings import read_settings
 
-pytestmark = [pytest.mark.boards, pytest.mark.ansible, pytest.mark.timeout(300)]
+pytestmark = [
+    *(pytest.mark.boards, pytest.mark.ansible, pytest.mark.slow, pytest.mark.timeout(900))
+]
 
 ROOT = Path(__file__).parents[2]
-BIN = ROOT / ".venv-lint" / "bin"
+PLAYBOOK = ROOT / ".venv-lint" / "bin" / "ansible-playbook"
+PARTS = ("wifi", "time", "arp", "sleep", "mesh", "firewall")
 # As nvpmodel: MAXN_SUPER needs a reboot, and without a terminal nothing says so.
 NVPMODEL = """#!/bin/sh
 status=/var/lib/nvpmodel/status
 case "$1" in
--q) echo "NV Power Mode: some"; sed -E 's/pmode:0*([0-9]+).*/\\1/' $status ;;
+-q) echo "NV Power Mode: some"; sed -E 's/pmode:0*([0-9]+) .*/\\1/' $status ;;
 -m) [ "$2" = 2 ] || printf 'pmode:%04d fmode:fanNull\\n' "$2" >$status ;;
 esac
 """
+NOTHING = {"edge-1": 0, "edge-2": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,39 +57,46 @@ class Play:
 
 
 @pytest.fixture(scope="module")
-def play(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Play]:
+def laptop(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
+    found = Laptop(directory=tmp_path_factory.mktemp("laptop"), desk=desk)
+    found.write()
+    settings = read_settings(found.cluster)
+    (found.directory / "hosts.yml").write_text(ansible_inventory(settings, found.cluster))
+    (found.directory / "password").write_text(PASSWORD)
+    return found
+
+
+@pytest.fixture(scope="module")
+def play(laptop: Laptop) -> Callable[..., Play]:
     """Runs a playbook against both boards, with further variables or options."""
-    directory = tmp_path_factory.mktemp("ansible")
-    settings = Settings(
-        name="desk",
-        leader="edge-1",
-        profiles=directory / "profiles",
-        boards=tuple(board.settings(USER) for board in desk.boards),
-    )
-    (directory / "hosts.yml").write_text(ansible_inventory(settings, directory / "cluster.toml"))
-    (directory / "password").write_text(PASSWORD)
 
     def run(book: str, *options: str, **variables: Any) -> Play:
         done = subprocess.run(
             [
-                *(str(BIN / "ansible-playbook"), "-i", str(directory / "hosts.yml")),
-                *("--become-password-file", str(directory / "password")),
+                *(str(PLAYBOOK), "-i", str(laptop.directory / "hosts.yml")),
+                *("--become-password-file", str(laptop.directory / "password")),
                 *(book, *options, "--extra-vars", json.dumps(variables)),
             ],
             capture_output=True,
             text=True,
-            timeout=200,
+            timeout=600,
             cwd=ROOT / "ansible",
             check=False,
+            env={
+                **os.environ,
+                "PRISM_EDGE_SUDO_PASSWORD": PASSWORD,
+                "XDG_STATE_HOME": str(laptop.directory / "state"),
+                "XDG_CACHE_HOME": str(laptop.directory / "cache"),
+            },
         )
-        recap = [line for line in done.stdout.splitlines() if "unreachable=" in line]
-        words = {line.split()[0]: dict(w.split("=") for w in line.split()[2:]) for line in recap}
-        assert len(words) == len(desk.boards), done.stdout + done.stderr
+        recap = [line.split() for line in done.stdout.splitlines() if "unreachable=" in line]
+        counts = {words[0]: dict(word.split("=") for word in words[2:]) for words in recap}
+        assert sorted(counts) == sorted(NOTHING), done.stdout + done.stderr
         return Play(
-            changed={host: int(counts["changed"]) for host, counts in words.items()},
+            changed={host: int(count["changed"]) for host, count in counts.items()},
             failed={
-                host: int(counts["failed"]) + int(counts["unreachable"])
-                for host, counts in words.items()
+                host: int(count["failed"]) + int(count["unreachable"])
+                for host, count in counts.items()
             },
             out=done.stdout,
         )
@@ -97,60 +116,58 @@ def listening(board: Board, port: int) -> Iterator[None]:
         board.sh("systemctl stop listener")
 
 
-def reached(address: str, port: int) -> bool:
+def reached(board: Board, port: int) -> bool:
     """Whether this machine, which is no board, gets through."""
     try:
-        socket.create_connection((address, port), timeout=1).close()
+        socket.create_connection((board.address, port), timeout=1).close()
     except TimeoutError:
         return False
     return True
 
 
-def test_prepare_changes_a_board_once(desk: Desk, play: Callable[..., Play]) -> None:
-    foreseen = play("prepare.yml", "--check", "--diff", prepare_firewall=False)
-    assert foreseen.failed == {"edge-1": 0, "edge-2": 0}, foreseen.out
-    assert min(foreseen.changed.values()) > 0
-    assert all("sleep.target" not in masked(board) for board in desk.boards)
-
-    first = play("prepare.yml")
-    assert first.failed == {"edge-1": 0, "edge-2": 0}, first.out
-    assert min(first.changed.values()) > 0
-    for reason in ("no NetworkManager here", "a container (systemd-nspawn) has the clock"):
-        assert f"skipped: {reason}" in first.out
-    assert all("sleep.target" in masked(board) for board in desk.boards)
-
-    assert play("prepare.yml").changed == {"edge-1": 0, "edge-2": 0}
-    assert play("prepare.yml", "--check").changed == {"edge-1": 0, "edge-2": 0}
+def reached_from(other: Board, board: Board, port: int) -> bool:
+    knock = f"timeout 5 bash -c '</dev/tcp/{board.address}/{port}' && echo in"
+    return other.sh(knock, check=False) == "in\n"
 
 
 def masked(board: Board) -> str:
     return board.sh("systemctl list-unit-files --state=masked --no-legend")
 
 
+def test_preparing_changes_a_board_once(desk: Desk, play: Callable[..., Play]) -> None:
+    foreseen = play("prepare.yml", "--check", "--diff")
+    assert foreseen.failed == NOTHING, foreseen.out
+    assert min(foreseen.changed.values()) > 0
+    assert all("sleep.target" not in masked(board) for board in desk.boards)
+
+    done = play("prepare.yml")
+    assert done.failed == NOTHING, done.out
+    assert min(done.changed.values()) > 0
+    for reason in ("no NetworkManager here", "a container (systemd-nspawn) has the clock"):
+        assert f"skipped: {reason}" in done.out
+    assert all("sleep.target" in masked(board) for board in desk.boards)
+
+    again = play("prepare.yml")
+    assert (again.changed, again.failed) == (NOTHING, NOTHING), again.out
+
+
 def test_the_packet_filter_lets_in_whom_it_should(desk: Desk, play: Callable[..., Play]) -> None:
-    assert play("prepare.yml").failed == {"edge-1": 0, "edge-2": 0}
     board, other = desk.boards
-    knock = f"timeout 2 bash -c '</dev/tcp/{board.address}/40000' && echo in || echo out"
-    with listening(board, 40000):
-        assert not reached(board.address, 40000)
-        assert other.sh(knock) == "in\n"
-    with listening(board, 8000):
-        assert reached(board.address, 8000)
+    with listening(board, 40000):  # where GLOO may listen
+        assert not reached(board, 40000)
+        assert reached_from(other, board, 40000)
     with listening(board, 8080):  # another program's port
-        assert reached(board.address, 8080)
-    assert play("prepare.yml", prepare_lan=f"{other.address}/32").changed["edge-1"] > 0
+        assert reached(board, 8080)
     with listening(board, 8000):
-        assert not reached(board.address, 8000)
-        assert other.sh(knock.replace("40000", "8000")) == "in\n"
-
-
-def test_the_packet_filter_is_there_after_a_boot(desk: Desk, play: Callable[..., Play]) -> None:
-    assert play("prepare.yml").failed == {"edge-1": 0, "edge-2": 0}
-    board = desk.boards[0]
-    board.power_off()
-    board.power_on()
-    board.booted()
-    assert "prism_edge_board" in board.sh("nft list tables")
+        assert reached(board, 8000)
+        narrow = dict.fromkeys((f"prepare_{part}" for part in PARTS), False)
+        narrow |= {"prepare_firewall": True, "prepare_lan": f"{other.address}/32"}
+        assert play("prepare.yml", **narrow).changed["edge-1"] == 2  # the rules, and their loading
+        assert not reached(board, 8000)
+        assert reached_from(other, board, 8000)
+        narrow.pop("prepare_lan")
+        play("prepare.yml", **narrow)
+        assert reached(board, 8000)
 
 
 def test_a_power_mode_is_set_by_name_and_read_back(desk: Desk, play: Callable[..., Play]) -> None:
@@ -162,15 +179,64 @@ def test_a_power_mode_is_set_by_name_and_read_back(desk: Desk, play: Callable[..
     program.chmod(0o755)
     board.power_on()
     board.booted()
-    assert play("prepare.yml", prepare_power_mode="25W").changed == {"edge-1": 0, "edge-2": 0}
-    done = play("prepare.yml", prepare_power_mode="15W")
+    assert "prism_edge_board" in board.sh("nft list tables"), "the packet filter after a boot"
+
+    parts = {f"prepare_{part}": False for part in PARTS}
+    assert play("prepare.yml", prepare_power_mode="25W", **parts).changed == NOTHING
+    done = play("prepare.yml", prepare_power_mode="15W", **parts)
     assert done.changed == {"edge-1": 1, "edge-2": 0}, done.out
     assert "pmode:0000" in board.sh("cat /var/lib/nvpmodel/status")
     assert "skipped: no power modes here" in done.out  # edge-2
-    assert "needs reboot" not in done.out.replace("Say that the mode needs a reboot", "")
+    assert "needs reboot: mode" not in done.out
 
-    late = play("prepare.yml", prepare_power_mode="MAXN_SUPER")
+    late = play("prepare.yml", prepare_power_mode="MAXN_SUPER", **parts)
     assert "needs reboot: mode MAXN_SUPER was asked for" in late.out
-    unknown = play("prepare.yml", prepare_power_mode="10W")
+    unknown = play("prepare.yml", prepare_power_mode="10W", **parts)
     assert unknown.failed == {"edge-1": 1, "edge-2": 0}
     assert "no power mode is called 10W here; there are 15W, 25W, MAXN_SUPER" in unknown.out
+
+
+def test_boards_serve_after_install_and_are_bare_after_remove(
+    laptop: Laptop, play: Callable[..., Play]
+) -> None:
+    checkpoints = pytest.importorskip("checkpoints", exc_type=ImportError)  # needs torch
+    checkpoints.write(laptop.directory / "model", *checkpoints.vit())
+    goods = laptop.directory / "bundle"  # other tests may renew theirs meanwhile
+    shutil.copytree(bundle(), goods, copy_function=os.link)
+    wheels = {"install_options": ["--bundle", str(goods)]}
+    foreseen = play("install.yml", "--check", **wheels)
+    assert foreseen.changed == {"edge-1": 1, "edge-2": 1}, foreseen.out
+    assert not any((board.root / paths.ROOT[1:]).exists() for board in laptop.desk.boards)
+
+    done = play("install.yml", **wheels)
+    assert (done.changed, done.failed) == ({"edge-1": 1, "edge-2": 1}, NOTHING), done.out
+    assert grouped(laptop) == {"edge-1": True, "edge-2": True}
+    again = play("install.yml", **wheels)
+    assert (again.changed, again.failed) == (NOTHING, NOTHING), again.out
+    prepared = play("prepare.yml")
+    assert (prepared.changed, prepared.failed) == (NOTHING, NOTHING), prepared.out
+
+    collected = play("collect.yml")
+    assert collected.failed == NOTHING, collected.out
+    (of_leader,) = laptop.directory.glob("collected/desk/*/edge-1")
+    assert (of_leader / "journal.sqlite").exists()  # a worker keeps none
+    assert (of_leader.parent / "edge-2" / "unit.log").exists()
+
+    removed = play("remove.yml")
+    assert removed.failed == NOTHING, removed.out
+    for board in laptop.desk.boards:
+        for place in (paths.ROOT, paths.ETC, paths.STATE, paths.UNIT_FILE):
+            assert not (board.root / place[1:]).exists(), place
+        assert "prism_edge" not in board.sh("nft list tables")
+    assert play("remove.yml").changed == NOTHING
+
+
+def grouped(laptop: Laptop) -> dict[str, bool]:
+    """Which boards are in the leader's group."""
+    request = urllib.request.Request(
+        f"http://{laptop.desk.boards[0].address}:8000/status",
+        headers={"Authorization": f"Bearer {(laptop.directory / 'token').read_text().strip()}"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as reply:
+        status = json.load(reply)
+    return {board["name"]: board["in_group"] for board in status["boards"]}
