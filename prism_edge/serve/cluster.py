@@ -103,6 +103,7 @@ class Cluster:
                 protocol=int(said["protocol"]),
                 seat=None if said["seat"] is None else int(said["seat"]),
                 left=None if said["left"] is None else int(said["left"]),
+                leaving=bool(said.get("leaving", False)),
             )
             for t_s, power_w, source in said["power"]:
                 self._record.sample(

@@ -180,8 +180,7 @@ async def _until_stopped(
     notifier.say("STOPPING=1")
     service.draining = True
     watch.close()
-    if isinstance(service, Leader) and not await service.drain(DRAIN_S):
-        LOG.warning("some requests were not answered within %.0f s", DRAIN_S)
+    await service.drain(DRAIN_S)
 
 
 async def end(tasks: Iterable[asyncio.Task[None]]) -> None:

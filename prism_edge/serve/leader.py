@@ -175,7 +175,10 @@ class Leader:
         while self._admitted() and time.monotonic() < end_s:
             await asyncio.sleep(0.02)
         self._decider.close()
-        return not self._admitted()
+        if self._admitted():
+            LOG.warning("some requests were not answered within %.0f s", timeout_s)
+            return False
+        return True
 
     async def _execute(self, batch: list[Waiting[Ticket]]) -> None:
         """Every request of the batch is answered or refused."""

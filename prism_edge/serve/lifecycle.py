@@ -3,7 +3,8 @@
 A worker says hello a few times a second. The leader offers an epoch to every board whose engine is
 ready with the same models; once all have taken their seats its own engine joins them. It closes the
 epoch when one of them falls silent, restarts its engine or reports a broken group, and offers the
-next. After a loss only a fresh hello counts. A board that returns is readmitted by saying hello.
+next. After a loss only a fresh hello counts. A board that returns is readmitted by saying hello;
+one that is being stopped says so, and keeps its seat until the batch under way has ended.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from prism_edge.engine.manifest import PROTOCOL
 SILENCE_S = 1.5  # three missed hellos at 0.5 s
 FORMING_S = 8.0  # longer than an engine's own join timeout
 RETRY_S = 0.5  # between a failed epoch and the next try
+LEAVING = "it is being stopped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,7 @@ class Hello:
 
     ``instance`` changes when the engine is restarted; ``models`` maps names to fingerprints;
     ``protocol`` is that of messages between ranks; ``seat`` is the epoch its engine has been told
-    to join, ``left`` the one it last fell out of.
+    to join, ``left`` the one it last fell out of; ``leaving``: it is being stopped.
     """
 
     board: str
@@ -34,6 +36,7 @@ class Hello:
     models: Mapping[str, str]
     seat: int | None = None
     left: int | None = None
+    leaving: bool = False
     protocol: int = PROTOCOL
 
 
@@ -172,6 +175,8 @@ def complaint(state: State, board: str, now_s: float) -> str | None:
     member = state.members.get(board)
     if member is None or now_s - member.seen_s > SILENCE_S:
         return "silent" if member is None else f"silent for {now_s - member.seen_s:.1f} s"
+    if member.hello.leaving:
+        return LEAVING
     if not member.hello.ready:
         return "its engine is not ready"
     return None if state.leader is None else _disagreement(member.hello, state.leader)
@@ -199,8 +204,12 @@ def _reason_to_close(state: State, epoch: Epoch, now_s: float) -> tuple[str, boo
     """Why the epoch must end, and whether at once."""
     if state.leader is None or state.leader.instance != epoch.instances[0]:
         return "the leader's engine ended", True
+    leaving: list[str] = []
     for board, instance in zip(epoch.ranks[1:], epoch.instances[1:], strict=True):
         why = complaint(state, board, now_s)
+        if why == LEAVING and state.members[board].hello.seat == epoch.number:
+            leaving.append(board)
+            why = None
         if why is None and state.members[board].hello.instance != instance:
             why = "its engine was restarted"
         if why is None and epoch.phase != "closing":
@@ -210,6 +219,8 @@ def _reason_to_close(state: State, epoch: Epoch, now_s: float) -> tuple[str, boo
             return f"board {board}: {why}", True
     if epoch.phase in ("offered", "forming") and now_s - epoch.opened_s > FORMING_S:
         return f"epoch {epoch.number} did not form within {FORMING_S:g} s", True
+    if leaving and epoch.phase != "closing":
+        return f"board {leaving[0]}: {LEAVING}", epoch.phase != "open"
     if epoch.phase == "open" and len(_eligible(state, now_s)) > len(epoch.ranks) - 1:
         return "another board is ready to join", False
     return "", False

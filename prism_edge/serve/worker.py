@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
@@ -107,6 +108,16 @@ class Worker:
             self._seat = None
         self._news.set()
 
+    async def drain(self, timeout_s: float) -> None:
+        """The leader has let this board go, or has not within ``timeout_s``."""
+        self.draining = True
+        self._news.set()
+        end_s = time.monotonic() + timeout_s
+        while self._seat is not None and time.monotonic() < end_s:
+            await asyncio.sleep(0.02)
+        if self._seat is not None:
+            LOG.warning("leaving epoch=%s although the leader has not closed it", self._seat)
+
     async def run(self) -> None:
         """Say hello until cancelled: at once when there is news, else every ``HELLO_S``."""
         base = self._settings.url(self._settings.leader)
@@ -135,6 +146,7 @@ class Worker:
             "protocol": PROTOCOL,
             "seat": self._seat,
             "left": self._left,
+            "leaving": self.draining,
             "power": [[s.t_s, s.power_w, s.source] for s in samples],
         }
         try:

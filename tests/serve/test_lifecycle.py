@@ -218,6 +218,44 @@ def test_a_board_lost_while_closing_is_still_a_loss() -> None:
     assert closing(state, worker(instance="b2"), 0.2).reason == "board b: its engine was restarted"
 
 
+def test_a_board_that_is_being_stopped_is_let_go_behind_the_current_batch() -> None:
+    state = opened()
+    leaving = worker(seat=1, ready=False, leaving=True)
+    state, actions = say(state, leaving, 0.1)
+    assert actions == [Close(1, "board b: it is being stopped", False)]
+    assert (seat_of(state, "b"), in_service(state)) == ((1, 1, 2), 1)
+    assert say(state, leaving, 0.2)[1] == []  # it waits, and the batch goes on
+    state, actions = step(lifecycle.left(state, 1, 0.3), 0.3)
+    assert (actions, state.epoch, seat_of(state, "b")) == ([], None, None)
+    state, _ = say(state, worker(instance="b2"), 0.4)  # started again
+    assert seat_of(state, "b") == (2, 1, 2)
+
+
+def test_the_boards_that_stay_go_on_together() -> None:
+    state, _ = say(ready_leader(("a", "b", "c")), worker())
+    state, _ = say(lifecycle.hello(state, worker("c"), 0.0), worker("b"))
+    state = lifecycle.left(state, state.last_number, 0.0)
+    for said in (worker("b", left=1), worker("c", left=1)):
+        state = lifecycle.hello(state, said, RETRY_S)
+    state, _ = step(state, RETRY_S)
+    for board in "bc":
+        state, _ = say(state, worker(board, left=1, seat=2), RETRY_S)
+    state = lifecycle.joined(state, 2)
+    assert in_service(state) == 3
+    state, actions = say(state, worker("b", seat=2, leaving=True), RETRY_S)
+    assert actions == [Close(2, "board b: it is being stopped", False)]
+    state, _ = step(lifecycle.left(state, 2, RETRY_S), RETRY_S)
+    assert (seat_of(state, "b"), seat_of(state, "c")) == (None, (3, 1, 2))
+
+
+def test_a_board_that_is_lost_while_it_leaves_is_lost() -> None:
+    state, _ = say(opened(), worker(seat=1, leaving=True), 0.1)
+    why = closing(state, worker(instance="b2", seat=None, leaving=True), 0.2)
+    assert why == Close(1, "board b: it is being stopped", True)
+    late = closing(state, None, 0.2 + SILENCE_S)
+    assert (late.now, late.reason) == (True, "board b: silent for 1.6 s")
+
+
 # -- a simulated cluster -----------------------------------------------------------------------
 
 
@@ -232,6 +270,7 @@ class Board:
     models: str = "hash"
     seat: int | None = None
     left: int | None = None
+    leaving: bool = False
 
     def hello(self) -> Hello:
         return Hello(
@@ -241,6 +280,7 @@ class Board:
             models={"vit": self.models},
             seat=self.seat,
             left=self.left,
+            leaving=self.leaving,
         )
 
     def take(self, seat: int | None) -> None:
@@ -291,6 +331,10 @@ class Simulation(RuleBasedStateMachine):
     @rule(name=boards)
     def agent_returns(self, name: str) -> None:
         self.boards[name] = Board(name, starts=self.boards[name].starts + 1)
+
+    @rule(name=boards)
+    def is_being_stopped(self, name: str) -> None:
+        self.boards[name].leaving = True
 
     @rule(name=boards)
     def engine_restarts(self, name: str) -> None:
@@ -378,13 +422,14 @@ class Simulation(RuleBasedStateMachine):
             assert said is not None, f"{name} was not heard since the last loss"
             assert self.now_s - at_s <= SILENCE_S, f"{name} is silent"
             assert said.ready, f"{name} is not ready"
+            assert not said.leaving, f"{name} is being stopped"
             assert said.models == self.state.leader.models, f"{name} is foreign"
             assert epoch.number > max(said.seat or 0, said.left or 0), f"{name} knows the number"
 
     @rule()
     def when_all_is_well_all_are_in_service_soon(self) -> None:
         for name, board in self.boards.items():
-            if not board.agent:
+            if not board.agent or board.leaving:
                 self.agent_returns(name)
             self.boards[name].ready, self.boards[name].models = True, "hash"
         if self.state.leader is None:
@@ -449,6 +494,15 @@ def credulous(state: State, now_s: float) -> tuple[State, list[Action]]:
     return step(replace(state, members=believed), now_s)
 
 
+def insistent(state: State, now_s: float) -> tuple[State, list[Action]]:
+    """A control: a board that is being stopped is asked to stay."""
+    stays = {
+        name: replace(member, hello=replace(member.hello, leaving=False))
+        for name, member in state.members.items()
+    }
+    return step(replace(state, members=stays), now_s)
+
+
 def forgetful(state: State, now_s: float) -> tuple[State, list[Action]]:
     """A control: numbers are used again."""
     return step(replace(state, last_number=0), now_s)
@@ -474,6 +528,7 @@ def stuck(state: State, now_s: float) -> tuple[State, list[Action]]:
         (trusting, "is silent"),
         (credulous, "is not ready|is foreign"),
         (forgetful, "after|knows the number"),
+        (insistent, "is being stopped"),
         (stuck, "not all in service"),
     ],
 )

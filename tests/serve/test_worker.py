@@ -119,6 +119,7 @@ def test_a_hello_says_what_the_leader_must_know(stage: Any, tmp_path: Path) -> N
                 "protocol": PROTOCOL,
                 "seat": None,
                 "left": None,
+                "leaving": False,
                 "power": [],
             }
             assert leader.tokens == {"Bearer secret"}
@@ -231,13 +232,33 @@ def test_power_samples_travel_once_and_are_kept_while_the_leader_is_away(
     play(scene)
 
 
-def test_a_worker_that_drains_asks_to_be_left_out(stage: Any, tmp_path: Path) -> None:
+def test_a_worker_that_drains_sits_until_the_leader_lets_it_go(stage: Any, tmp_path: Path) -> None:
     async def scene() -> None:
         async with working(stage, tmp_path) as (worker, leader):
-            await until(lambda: leader.last.get("ready"))
-            worker.draining = True
-            await until(lambda: leader.last.get("ready") is False)
+            leader.offer(1)
+            await until(lambda: leader.last.get("seat") == 1)
+            drained = asyncio.create_task(worker.drain(PATIENCE_S))
+            await until(lambda: leader.last.get("leaving"))
             assert worker.readiness().reason == "draining"
+            count = len(leader.heard)
+            await until(lambda: len(leader.heard) > count + 2)
+            assert (leader.last["seat"], drained.done()) == (1, False)
+            leader.seat = None
+            await drained
+            await until(lambda: kinds(tmp_path) == ["join", "leave"])
+
+    play(scene)
+
+
+def test_a_worker_that_drains_does_not_wait_for_ever(stage: Any, tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with working(stage, tmp_path) as (worker, leader):
+            await worker.drain(PATIENCE_S)  # there was nothing to wait for
+            worker.draining = False
+            leader.offer(1)
+            await until(lambda: leader.last.get("seat") == 1)
+            await worker.drain(0.1)
+            assert worker.status()["epoch"] == 1
 
     play(scene)
 
