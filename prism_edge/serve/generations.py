@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -75,9 +75,7 @@ class Generations:
         """
         plan = self._checked(call, served)
         said: asyncio.Queue[Said | Exception] = asyncio.Queue()
-        task = asyncio.create_task(self._answer(call, served, plan, said.put_nowait))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task = self._keep(self._answer(call, served, plan, said.put_nowait))
         try:
             while True:
                 item = await said.get()
@@ -88,6 +86,13 @@ class Generations:
                     return
         finally:
             task.cancel()
+
+    def _keep(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """A task that lives as long as its work; the loop itself would not keep it."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def _checked(self, call: PromptCall, served: Served) -> Plan | None:
         """The plan the user asked for, None: the policy's. Refuses what no engine would take."""
@@ -210,8 +215,8 @@ class Generations:
         except (DeadlineError, asyncio.CancelledError) as error:
             if isinstance(error, DeadlineError):
                 put(error)  # its client need not wait for the engine to stop
-            silent = isinstance(error, DeadlineError) and time.monotonic() < end_s
-            await tokens.stop(0.0 if silent else self._timeout_s)
+            stopped = self._keep(tokens.stop(self._timeout_s))
+            await asyncio.shield(stopped)  # a client that is told and leaves does not end it
             raise
         fields = tokens.result().fields
         assert last is not None

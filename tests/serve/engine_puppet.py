@@ -1,7 +1,8 @@
 """An engine without torch: speaks the engine's language, and does what its input's values say.
 
 ``python engine_puppet.py DIRECTORY``: orders are noted in DIRECTORY/orders; DIRECTORY/died is there
-after ``DIE_ONCE``. The model is called m, takes x [-1,2] and answers y = 2 x.
+after ``DIE_ONCE``. The model is called m, takes x [-1,2] and answers y = 2 x. Where
+DIRECTORY/writes exists there is also w, which goes on from a prompt by counting up.
 """
 
 from __future__ import annotations
@@ -46,6 +47,16 @@ MODEL: dict[str, Any] = {
     "inputs": [["x", "FP32", [-1, 2]]],
     "outputs": [["y", "FP32", [-1, 2]]],
 }
+WRITER: dict[str, Any] = {
+    **MODEL,
+    "name": "w",
+    "shape": {**SHAPE, "family": "gpt2", "tokens": 50, "fixed_tokens": False, "causal": True},
+    "inputs": [["input_ids", "INT64", [-1, -1]]],
+    "outputs": [["logits", "FP32", [-1, -1, 100]]],
+}
+# what the first number of a prompt asks for: to die once or always after its second token, or to
+# say nothing more there until it is cancelled, or even then
+WRITE_DIE_ONCE, WRITE_DIE_ALWAYS, WRITE_SILENT, WRITE_DEAF, WRITE_INVALID = range(1, 6)
 READY: dict[str, Any] = {
     "models": [MODEL],
     "store_port": 4242,
@@ -75,7 +86,9 @@ def main(directory: Path) -> None:
     if (directory / "refuse").exists():
         say("failed", message=(directory / "refuse").read_text())
         sys.exit(1)
-    say("ready", **READY)
+    writes = (directory / "writes").exists()
+    say("ready", **{**READY, "models": [MODEL, *([WRITER] if writes else [])]})
+    silent: dict[Any, Any] = {}
     while (order := read_message(sys.stdin.buffer)) is not None and order.kind != "stop":
         fields = dict(order.fields)
         if order.kind == "ping":
@@ -91,6 +104,12 @@ def main(directory: Path) -> None:
             say("left", epoch=fields["epoch"], reason="asked to leave")
         elif order.kind == "run":
             run(directory, fields, order.arrays["x"], say)
+        elif order.kind == "generate":
+            write(directory, fields, order.arrays["input_ids"][0].tolist(), say)
+            if order.arrays["input_ids"][0, 0] == WRITE_SILENT:
+                silent[fields["key"]] = fields["id"]
+        elif order.kind == "cancel" and (number := silent.pop(fields["key"], None)):
+            say("result", id=number, **told([None], "local"))
 
 
 def run(directory: Path, fields: dict[str, object], x: Array, say: object) -> None:
@@ -120,6 +139,29 @@ def run(directory: Path, fields: dict[str, object], x: Array, say: object) -> No
         engine_s=0.001,
         spans=[["compute", 0.0, 0.001, 0]],
     )
+
+
+def write(directory: Path, fields: dict[str, Any], ids: list[int], say: Any) -> None:
+    wish, died, sampling = ids[0], directory / "died", fields["sampling"]
+    if wish == WRITE_INVALID:
+        say("error", id=fields["id"], error="InputError", message="input_ids: not for me")
+        return
+    for count in range(1, sampling["max_new_tokens"] + 1):
+        last = count == sampling["max_new_tokens"]
+        ended = ["length" if last else None]
+        say("token", id=fields["id"], ids=[ids[-1] + count], ended=ended)
+        if count == 2 and wish in (WRITE_SILENT, WRITE_DEAF):
+            return
+        first = not died.exists()
+        if count == 2 and (wish == WRITE_DIE_ALWAYS or (wish == WRITE_DIE_ONCE and first)):
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    say("result", id=fields["id"], **told(["length"], fields["plan"]))
+
+
+def told(ended: list[str | None], plan: str) -> dict[str, Any]:
+    spans = [["prefill", 0.0, 0.001, 0], ["decode", 0.001, 0.002, 0]]
+    return {"ended": ended, "plan": plan, "fallback": None, "wire_bytes": 5, "spans": spans}
 
 
 if __name__ == "__main__":
