@@ -128,7 +128,7 @@ class History:
             "over_time": [
                 {
                     "t_s": bin_.number * BIN_S,
-                    "methods": dict(bin_.methods),
+                    "methods": {name: bin_.methods[name] for name in MARKS if bin_.methods[name]},
                     "lost": bin_.lost,
                     **percentiles((bin_,), (50, 95)),
                 }

@@ -127,7 +127,7 @@ function latencyFigure({ over_time, end_s, window_s, bin_s, width }) {
   const x = timeAxis(svg, left, width, bottom, end_s, window_s, false);
   for (const [name, kind] of [["p95_s", "ring"], ["p50_s", "dot"]])
     for (const bin of bins) {
-      const dot = draw("circle", { class: kind, cx: Math.max(left, x(bin.t_s + bin_s / 2)), cy: y(bin[name]), r: kind === "dot" ? 3.2 : 2.8 });
+      const dot = draw("circle", { class: kind, cx: Math.max(left, x(bin.t_s + bin_s / 2)), cy: y(bin[name]), r: (kind === "dot" ? 3.2 : 2.8) * (width < 600 ? 0.6 : 1) });
       dot.append(draw("title", {}, `${clockTime(bin.t_s)}: median ${seconds(bin.p50_s)}, 95 % ${seconds(bin.p95_s)}`));
       svg.append(dot);
     }
@@ -246,10 +246,8 @@ function decisionRows({ all }) {
     const off = batch.ok && batch.predicted_s ? batch.run_s / batch.predicted_s - 1 : null;
     const wait_s = batch.latency_s == null ? 0 : batch.latency_s - batch.run_s;
     return make("tr", {},
-      cell("Time", clockTime(batch.t_s), "slim"),
-      cell("Model", batch.model),
-      cell("Batch", String(batch.batch), "n"),
-      cell("Plan", plan, "", batch.forced && "named by the request"),
+      make("td", { class: "head" }, make("span", {}, clockTime(batch.t_s), make("small", { text: `${batch.model}, batch ${batch.batch}` }))),
+      cell("Plan", plan, "plan", batch.forced && "named by the request"),
       cell("Predicted", batch.predicted_s == null ? "–" : seconds(batch.predicted_s), "n"),
       cell("Measured", batch.ok ? seconds(batch.run_s) : make("b", { class: "warn", text: "lost" }), "n",
         off != null && `${off < 0 ? "−" : "+"}${Math.abs(100 * off).toFixed(Math.abs(off) < 0.1 ? 1 : 0)} %`, batch.ok && wait_s > 0.01 && `waited ${seconds(wait_s)}`),

@@ -106,11 +106,12 @@ def standing(
 
 
 def _why_lost(name: str, events: Iterable[Mapping[str, object]]) -> str | None:
-    """What was said when the board was last lost."""
+    """What was said when the board was last lost; None when it was just silent."""
     word = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])")
     for event in events:
         if event["kind"] == "lost" and word.search(str(event["detail"])):
-            return str(event["detail"]).removeprefix("closing: ").removeprefix(f"board {name}: ")
+            why = str(event["detail"]).removeprefix("closing: ").removeprefix(f"board {name}: ")
+            return None if why.startswith(LOST) else why
     return None
 
 
