@@ -143,7 +143,11 @@ class Generations:
                 ran = Ran(choice=choice, why=choice.why, boards=boards, start_s=start_s, lost=lost)
                 why = why_ran(ran, fields, self._cluster, self._metrics)
                 stop_s = time.monotonic()
-                self._metrics.wire(fields["wire_bytes"])
+                about = {"wire_bytes": fields["wire_bytes"]}
+                if about["wire_bytes"] is None:
+                    about = {}  # nobody is left who knows
+                else:
+                    self._metrics.wire(about["wire_bytes"])
                 self._record.answered(first, 1, fields, why, start_s, stop_s, choice.id)
                 put(
                     replace(
@@ -151,7 +155,7 @@ class Generations:
                         parameters={
                             "plan": fields["plan"],
                             "why": why,
-                            "wire_bytes": fields["wire_bytes"],
+                            **about,
                             "prompt_tokens": len(call.ids),
                             "tokens": len(said) + 1,
                             "queue_s": round(start_s - arrived_s, 6),
@@ -203,24 +207,34 @@ class Generations:
             ),
             key=key,
         )
-        last: Said | None = None  # it is told with the result, without which it may be drawn again
+        last: Said | None = None
         try:
             while (message := await tokens.token(self._patience_s(end_s))) is not None:
+                if last is not None:
+                    continue  # chosen before the engine heard that there are enough
                 found = Said(token=message.fields["ids"][0], ended=message.fields["ended"][0])
+                enough = call.enough(found)
                 if found.ended is not None:
                     last = found
-                    continue
-                said.append(found.token)
-                put(found)
+                elif enough:
+                    last = replace(found, ended="stop")
+                    tokens.cancel()
+                else:
+                    said.append(found.token)
+                    put(found)
         except (DeadlineError, asyncio.CancelledError) as error:
             if isinstance(error, DeadlineError):
                 put(error)  # its client need not wait for the engine to stop
             stopped = self._keep(tokens.stop(self._timeout_s))
             await asyncio.shield(stopped)  # a client that is told and leaves does not end it
             raise
-        fields = tokens.result().fields
-        assert last is not None
-        return fields, last
+        if last is None:
+            tokens.result()  # raises why there is no last one
+            raise AssertionError("an engine's result follows a token that ended the answer")
+        try:
+            return tokens.result().fields, last
+        except EngineGoneError:  # after the last token: there is nothing left to do for another
+            return {"plan": plan, "fallback": None, "wire_bytes": None, "spans": []}, last
 
     def _patience_s(self, end_s: float) -> float:
         """Until the next token at the latest: the request's limit is for all, ours for each."""

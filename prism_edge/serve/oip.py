@@ -37,6 +37,21 @@ class InferRequest:
     parameters: Mapping[str, Parameter]
 
 
+def parse_object(text: bytes) -> dict[str, object]:
+    """The JSON object that a body is."""
+    try:
+        document = json.loads(text.decode())
+    except RecursionError as error:
+        raise InputError("the request's JSON is nested too deeply") from error
+    except ValueError as error:
+        raise InputError(
+            f"the request is not JSON ({error}); with binary tensors, send {HEADER_LENGTH}"
+        ) from error
+    if not isinstance(document, dict):
+        raise InputError(f"the request must be a JSON object, not {type(document).__name__}")
+    return document
+
+
 def header_length(text: str | None) -> int | None:
     """The value of an ``Inference-Header-Content-Length`` header; None when there is none."""
     if text is None:
@@ -51,7 +66,7 @@ def decode_request(body: bytes | bytearray, header_length: int | None) -> InferR
     length = len(body) if header_length is None else header_length
     if not 0 <= length <= len(body):
         raise InputError(f"{HEADER_LENGTH} is {length}, but the body is {len(body)} bytes")
-    document = _parse(bytes(body[:length]))
+    document = parse_object(bytes(body[:length]))
     parameters = dict(_parameters("the request", document))
     binary_output = _flag("binary_data_output", parameters.pop("binary_data_output", False))
     request_id = document.get("id")
@@ -68,7 +83,7 @@ def decode_request(body: bytes | bytearray, header_length: int | None) -> InferR
 
 def index_filter(body: bytes) -> bool:
     """Whether a repository index request asks for the ready models only; an empty body does not."""
-    return bool(body) and _flag("ready", _parse(body).get("ready") or False)
+    return bool(body) and _flag("ready", parse_object(body).get("ready") or False)
 
 
 def wanted_outputs(request: InferRequest, names: Iterable[str]) -> dict[str, bool]:
@@ -120,20 +135,6 @@ def encode_response(
         "Content-Type": "application/octet-stream",
         HEADER_LENGTH: str(len(header)),
     }
-
-
-def _parse(text: bytes) -> dict[str, object]:
-    try:
-        document = json.loads(text.decode())
-    except RecursionError as error:
-        raise InputError("the request's JSON is nested too deeply") from error
-    except ValueError as error:
-        raise InputError(
-            f"the request is not JSON ({error}); with binary tensors, send {HEADER_LENGTH}"
-        ) from error
-    if not isinstance(document, dict):
-        raise InputError(f"the request must be a JSON object, not {type(document).__name__}")
-    return document
 
 
 def _objects(document: Mapping[str, object], key: str) -> list[dict[str, object]]:

@@ -4,7 +4,7 @@
 :class:`Service` knows nothing of HTTP. :class:`prism_edge.serve.twin.Echo` is one without hardware.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -76,8 +76,18 @@ class InferReply:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Said:
+    """One token of an answer; the last one says why it ``ended`` and has the reply's parameters."""
+
+    token: int
+    ended: str | None
+    parameters: Mapping[str, Parameter] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PromptCall:
-    """One prompt to continue, as token ids; ``plan`` None leaves it to the service."""
+    """One prompt to continue, as token ids; ``plan`` None leaves it to the service. ``enough``
+    hears every token once, before it is told, and is true for one that shall be the last."""
 
     model: str
     request_id: str
@@ -85,15 +95,7 @@ class PromptCall:
     sampling: Sampling
     plan: str | None = None
     timeout_s: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Said:
-    """One token of an answer; the last one says why it ``ended`` and has the reply's parameters."""
-
-    token: int
-    ended: str | None
-    parameters: Mapping[str, Parameter] | None = None
+    enough: Callable[[Said], bool] = lambda said: False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,4 +145,14 @@ class Service(Protocol):
         Raises InputError or PlanError (the request is wrong), NotFoundError, UnavailableError
         (full, loading, draining) and DeadlineError. Of anything else the client is shown only an
         id to look for in the log.
+        """
+
+
+class TokenService(Service, Protocol):
+    """A service that also continues prompts."""
+
+    def generate(self, request: PromptCall) -> AsyncGenerator[Said, None]:
+        """The tokens that go on from a prompt, as they are chosen; closing it ends the work.
+
+        Raises what ``infer`` raises.
         """

@@ -67,10 +67,14 @@ class TokenStream:
         """Once there are no more tokens: how it ended. Raises what the order failed with."""
         return self._order.result(timeout=0)
 
-    async def stop(self, patience_s: float) -> None:
-        """The engine no longer works on it; one that does not say so in time is killed."""
+    def cancel(self) -> None:
+        """The engine is told to end it with what there is."""
         with contextlib.suppress(EngineGoneError):
             self._client.send("cancel", key=self._key)
+
+    async def stop(self, patience_s: float) -> None:
+        """The engine no longer works on it; one that does not say so in time is killed."""
+        self.cancel()
         try:
             while await self.token(patience_s) is not None:
                 pass

@@ -178,7 +178,9 @@ def test_an_engine_lost_at_the_last_token_gives_it_once(tmp_path: Path) -> None:
             assert [said.token for said in found] == [21, 22]
 
     play(scene)
-    assert [order["said"] for order in orders_of(tmp_path, "generate")] == [0, 1]
+    assert len(orders_of(tmp_path, "generate")) == 1  # there was nothing left to do
+    (row,) = read(tmp_path / "journal.sqlite").requests
+    assert (row.ok, row.wire_bytes) == (True, None)
 
 
 def test_a_prompt_that_kills_every_engine_is_refused(tmp_path: Path) -> None:
@@ -192,6 +194,26 @@ def test_a_prompt_that_kills_every_engine_is_refused(tmp_path: Path) -> None:
     refused, answered = read(tmp_path / "journal.sqlite").requests
     assert (refused.ok, answered.ok) == (False, True)
     assert "failed twice" in str(refused.error)
+
+
+@pytest.mark.parametrize("wish", [9, WRITE_SILENT])
+def test_a_token_that_is_enough_is_the_last(wish: int, tmp_path: Path) -> None:
+    async def scene() -> None:
+        heard: list[int] = []
+
+        def enough(said: Said) -> bool:
+            heard.append(said.token)
+            return said.token == 22
+
+        async with leading(tmp_path) as leader:
+            found = await said_by(leader, prompt(wish, enough=enough))
+            assert [said.token for said in found] == [21, 22] == heard
+            assert found[-1].ended == "stop"
+            assert (found[-1].parameters or {})["tokens"] == 2
+
+    play(scene)
+    (row,) = read(tmp_path / "journal.sqlite").requests
+    assert row.ok
 
 
 def test_a_client_that_hangs_up_stops_the_engine(tmp_path: Path) -> None:
