@@ -172,4 +172,8 @@ def _normalisation(checkpoint: Checkpoint, channels: int) -> tuple[Tensor, Tenso
     mean = torch.tensor(settings.get("image_mean") or [0.5] * channels)
     std = torch.tensor(settings.get("image_std") or [0.5] * channels)
     factor = float(settings.get("rescale_factor") or 1 / 255)
+    if not settings.get("do_rescale", True):
+        factor = 1.0
+    if not settings.get("do_normalize", True):
+        mean, std = torch.zeros(channels), torch.ones(channels)
     return (factor / std)[:, None], (-mean / std)[:, None]

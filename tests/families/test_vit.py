@@ -89,6 +89,8 @@ def normalised(pixels: Tensor, mean: list[float], std: list[float], factor: floa
         ({}, [0.5] * 3, [0.5] * 3, 1 / 255),
         ({"image_mean": [0.48, 0.45, 0.4], "image_std": [0.2, 0.25, 0.3]}, *3 * (None,)),
         ({"rescale_factor": 1 / 128}, [0.5] * 3, [0.5] * 3, 1 / 128),
+        ({"do_rescale": False, "image_mean": [90.0] * 3, "image_std": [50.0] * 3}, *3 * (None,)),
+        ({"do_normalize": False, "image_mean": [3.0] * 3}, [0.0] * 3, [1.0] * 3, 1 / 255),
     ],
 )
 def test_raw_pixels_are_normalised_as_the_checkpoint_says(
@@ -98,7 +100,8 @@ def test_raw_pixels_are_normalised_as_the_checkpoint_says(
     if settings is not None:
         (directory / "preprocessor_config.json").write_text(json.dumps(settings))
     if mean is None:
-        mean, std, factor = settings["image_mean"], settings["image_std"], 1 / 255
+        mean, std = settings["image_mean"], settings["image_std"]
+        factor = 1 / 255 if settings.get("do_rescale", True) else 1.0
     model = load(directory)
     raw = torch.randint(0, 256, (2, 3, 32, 32), generator=torch.Generator().manual_seed(0))
     raw = raw.to(torch.uint8)

@@ -4,14 +4,18 @@ One uvicorn serves the whole session, since stopping one takes it 0.2 s; each te
 application of its own, with its own service and metrics, on its stage.
 """
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from prism_edge.serve.connection import Connection
 from prism_edge.serve.http import create_app
 from prism_edge.serve.listen import listen
 from prism_edge.serve.metrics import Metrics
@@ -52,7 +56,14 @@ def stage() -> Iterator[Stage]:
     with listen("127.0.0.1", 0) as listener:
         stage = Stage(listener.getsockname()[1])
         server = uvicorn.Server(
-            uvicorn.Config(stage, lifespan="off", log_level="warning", timeout_graceful_shutdown=5)
+            uvicorn.Config(
+                stage,
+                http=Connection,
+                ws="none",
+                lifespan="off",
+                log_level="warning",
+                timeout_graceful_shutdown=5,
+            )
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -83,3 +94,13 @@ def serve(stage: Stage) -> Iterator[Callable[..., Served]]:
 
     yield start
     stage.app = None
+
+
+@pytest.fixture(scope="session")
+def inputs_reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tokenizers, processors and images, and what Hugging Face makes of them."""
+    root = tmp_path_factory.mktemp("inputs")
+    script = Path(__file__).with_name("reference_inputs.py")
+    done = subprocess.run([sys.executable, str(script), str(root)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return root
