@@ -5,6 +5,7 @@ Every error is ``{"error": "..."}`` with the status that its kind has here.
 
 import asyncio
 import math
+from collections.abc import Awaitable, Callable
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -63,6 +64,15 @@ def outcome_of(error: BaseException) -> Outcome:
     if isinstance(error, HTTPException):
         return "too_large" if error.status_code == 413 else "invalid"
     return next((word for kind, (_, word) in ANSWERS.items() if isinstance(error, kind)), "error")
+
+
+def always(response: Response) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint of what never changes."""
+
+    async def endpoint(request: Request) -> Response:
+        return response
+
+    return endpoint
 
 
 async def refused(request: Request, error: Exception) -> Response:

@@ -1,25 +1,60 @@
 """A request's body, whole and unpacked, never more of it than the limit.
 
-What a refused client still sends is thrown away by uvicorn, so that it can read its refusal.
+Nor more of all bodies together than there is room for, from their first byte until they are
+answered. What a refused client still sends is thrown away by uvicorn, so that it can read its
+refusal.
 """
 
 import zlib
+from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from prism_edge.errors import InputError
+from prism_edge.errors import InputError, UnavailableError
 
 ENCODINGS = ("gzip", "deflate")
 GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
-    """The body, at most ``max_bytes`` as sent and as unpacked.
+@dataclass(slots=True)
+class Room:
+    """How much of the memory for bodies is taken."""
 
-    Raises HTTPException 413 (too large) and 415 (an encoding other than gzip and deflate), and
-    InputError when what is packed cannot be unpacked.
+    limit_bytes: int
+    held_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Held:
+    """What one request holds of it, until it gives that back."""
+
+    room: Room
+    held_bytes: int = 0
+
+    def take(self, count: int) -> None:
+        """Raises UnavailableError when the bodies of others leave too little."""
+        if self.room.held_bytes + count > self.room.limit_bytes:
+            raise UnavailableError(
+                f"requests under way hold {self.room.held_bytes} of {self.room.limit_bytes} bytes "
+                f"for bodies; try again shortly",
+                1.0,
+            )
+        self.room.held_bytes += count
+        self.held_bytes += count
+
+    def give_back(self) -> None:
+        self.room.held_bytes -= self.held_bytes
+        self.held_bytes = 0
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """The body, at most ``max_bytes`` as sent and as unpacked; it counts as ``state.held``.
+
+    Raises HTTPException 413 (too large) and 415 (an encoding other than gzip and deflate),
+    InputError when what is packed cannot be unpacked, and UnavailableError when there is no room.
     """
+    held: Held = request.state.held
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding not in (*ENCODINGS, "identity"):
         raise HTTPException(
@@ -35,7 +70,12 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
         body += chunk
         if len(body) > max_bytes:
             raise _too_large(max_bytes)
-    return bytes(body) if encoding == "identity" else unpack(bytes(body), max_bytes)
+        held.take(len(chunk))
+    if encoding == "identity":
+        return bytes(body)
+    unpacked = unpack(bytes(body), max_bytes)
+    held.take(len(unpacked))
+    return unpacked
 
 
 def unpack(packed: bytes, max_bytes: int) -> bytes:

@@ -25,12 +25,13 @@ from prism_edge.engine.client import engine_argv, local_popen
 from prism_edge.errors import InputError, JournalError, ModelError, SettingsError
 from prism_edge.serve.body import read_body
 from prism_edge.serve.cluster import Cluster
+from prism_edge.serve.connection import Connection
 from prism_edge.serve.decide import Decider
 from prism_edge.serve.guard import json_response
 from prism_edge.serve.history import History
 from prism_edge.serve.http import create_app
 from prism_edge.serve.leader import Leader
-from prism_edge.serve.listen import listen
+from prism_edge.serve.listen import BACKLOG, listen
 from prism_edge.serve.metrics import Metrics
 from prism_edge.serve.notify import Notifier, keep_told
 from prism_edge.serve.power import keep_sampling
@@ -109,6 +110,9 @@ async def serve(settings: Settings, board: str, journal_path: Path | None) -> No
     server = _Server(
         uvicorn.Config(
             app,
+            http=Connection,
+            ws="none",
+            backlog=BACKLOG,
             log_level="warning",
             lifespan="off",
             timeout_graceful_shutdown=LAST_BYTES_S,

@@ -1,4 +1,4 @@
-"""Every HTTP request has an id and a bearer token, and every crash becomes a 500 that hides it.
+"""Every HTTP request has an id, a bearer token and its share of memory; a crash is a 500.
 
 Plain ASGI, so that a hang-up still reaches the handler behind it.
 """
@@ -11,8 +11,11 @@ import uuid
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from prism_edge.serve.body import Held, Room
+
 LOG = logging.getLogger(__name__)
-OPEN_PATHS = frozenset({"/v2/health/live", "/"})  # the page asks for the token itself
+# The page asks for the token itself; the last two say nothing but what the documentation does.
+OPEN_PATHS = frozenset({"/v2/health/live", "/", "/docs", "/openapi.json"})
 
 
 def json_response(status: int, value: object, headers: dict[str, str] | None = None) -> Response:
@@ -24,16 +27,18 @@ def json_response(status: int, value: object, headers: dict[str, str] | None = N
 class Guard:
     """An ASGI application behind ids, authorisation (None: open to all) and a last resort."""
 
-    def __init__(self, app: ASGIApp, *, token: str | None) -> None:
+    def __init__(self, app: ASGIApp, *, token: str | None, room: Room) -> None:
         self._app = app
         self._token = token
+        self._room = room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request_id = uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id
+        held = Held(self._room)
+        scope.setdefault("state", {}).update(request_id=request_id, held=held)
         started = False
 
         async def send_with_id(message: Message) -> None:
@@ -62,6 +67,8 @@ class Guard:
                 raise
             message = f"internal error; the daemon's log says more about request {request_id}"
             await json_response(500, {"error": message})(scope, receive, send_with_id)
+        finally:
+            held.give_back()
 
     def _authorised(self, scope: Scope) -> bool:
         if self._token is None or scope["path"] in OPEN_PATHS:

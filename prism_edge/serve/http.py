@@ -16,23 +16,27 @@ from prism_edge.errors import SettingsError, UnavailableError
 from prism_edge.serve import oip
 from prism_edge.serve.answers import (
     ANSWERS,
+    always,
     answered,
     find_model,
     outcome_of,
     refused,
     timeout_of,
 )
-from prism_edge.serve.body import read_body
+from prism_edge.serve.body import Room, read_body
+from prism_edge.serve.docs_page import POLICY, render_docs
 from prism_edge.serve.guard import Guard, json_response
 from prism_edge.serve.hangup import unless_hung_up
 from prism_edge.serve.history import History
 from prism_edge.serve.metrics import CONTENT_TYPE, Metrics, Outcome
+from prism_edge.serve.openapi import document
 from prism_edge.serve.page import page
 from prism_edge.serve.service import InferCall, ModelInfo, Service, TensorInfo
 from prism_edge.serve.snapshot import snapshots
 from prism_edge.serve.watch import HEADERS, MEDIA_TYPE, Watch
 
 EXTENSIONS = ("binary_tensor_data", "parameters")
+BODIES = 4  # of the largest size that may be under way together
 
 
 def create_app(
@@ -55,7 +59,7 @@ def create_app(
     watch = watch or Watch(snapshots(service, History(), cluster="prism-edge"))
     edge = _Edge(service, max_body_bytes, metrics, release, watch)
     app = FastAPI(openapi_url=None, redirect_slashes=False)
-    app.add_middleware(Guard, token=token)
+    app.add_middleware(Guard, token=token, room=Room(BODIES * max_body_bytes))
     app.add_exception_handler(HTTPException, refused)
     for kind in ANSWERS:
         app.add_exception_handler(kind, answered)
@@ -73,6 +77,11 @@ def create_app(
     app.add_route("/status", edge.status)
     app.add_route("/", edge.page)
     app.add_route("/events", edge.events)
+    api = document(prism_edge.__version__, secured=token is not None)
+    as_json = json_response(200, api)
+    as_page = HTMLResponse(render_docs(api), headers={"Content-Security-Policy": POLICY})
+    app.add_route("/openapi.json", always(as_json))
+    app.add_route("/docs", always(as_page))
     return app
 
 

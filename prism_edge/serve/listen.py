@@ -7,6 +7,8 @@ import socket
 
 from prism_edge.errors import SettingsError
 
+BACKLOG = 128  # so many are accepted at once, too
+
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening TCP socket, for ``uvicorn.Server.run(sockets=[...])``; port 0 takes a free one.
@@ -25,7 +27,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(128)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise SettingsError(

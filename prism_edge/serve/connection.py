@@ -1,0 +1,109 @@
+"""A client gets as much of the daemon's patience as it uses: one connection under uvicorn.
+
+uvicorn bounds only how long a connection may be idle between requests. Here whoever owes bytes (a
+request's head or body) must send them at a least rate, whoever is owed bytes must take some, and
+of too many connections one that is owed no answer goes, the longest so before others.
+"""
+
+import asyncio
+import json
+from http import HTTPStatus
+
+import h11
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from prism_edge.serve.guard import json_response
+
+# Like Apache's mod_reqtimeout, which gives 20 s and a second more for every 500 bytes.
+PATIENCE_S = 10.0
+LEAST_BYTES_PER_S = 16384
+LIMIT = 512  # half of the 1024 files that a process may usually open
+
+
+class Connection(H11Protocol):
+    """HTTP/1.1 as uvicorn speaks it; refusals that no application sees are JSON as well."""
+
+    patience_s = PATIENCE_S
+    limit = LIMIT
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._since_s = self.loop.time()  # in this state, as far as the client is concerned
+        self._received = 0  # bytes, since then
+        self._stuck = (0, self._since_s)  # bytes that the client does not take, since when
+        self._watch = self.loop.call_later(self.patience_s, self._look)
+        if len(self.connections) > self.limit and not self._make_room():
+            self.app = self._crowded
+
+    def data_received(self, data: bytes) -> None:
+        self._received += len(data)
+        super().data_received(data)
+
+    def on_response_complete(self) -> None:
+        self.app = self.config.loaded_app
+        self._since_s, self._received = self.loop.time(), 0
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._watch.cancel()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """What is not HTTP is refused like everything else."""
+        self._refuse(HTTPStatus.BAD_REQUEST, msg)
+
+    def _look(self) -> None:
+        """Whether the client still does its part."""
+        now_s, unsent = self.loop.time(), self.transport.get_write_buffer_size()
+        if unsent != self._stuck[0]:
+            self._stuck = (unsent, now_s)
+        elif unsent and now_s >= self._stuck[1] + self.patience_s:
+            self.transport.abort()
+            return
+        due_s = now_s + self.patience_s
+        if self.flow.read_paused:
+            self._since_s = now_s  # it is the daemon that is slow
+        elif self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
+            due_s = self._since_s + self.patience_s + self._received / LEAST_BYTES_PER_S
+        if now_s < due_s:
+            self._watch = self.loop.call_at(due_s, self._look)
+        elif self._received:
+            slow = "the request comes too slowly; send it again, faster"
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, slow)
+        else:
+            self.transport.close()
+
+    def _owes_answer(self) -> bool:
+        return self.conn.our_state in (h11.SEND_RESPONSE, h11.SEND_BODY)
+
+    def _refuse(self, status: HTTPStatus, message: str) -> None:
+        """Say so, unless an answer has begun, and close."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            body = json.dumps({"error": message})
+            self.transport.write(
+                f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode()
+            )
+        if self.cycle is not None:  # its application has nobody to answer any more
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.close()
+
+    def _make_room(self) -> bool:
+        """Whether a connection that is owed no answer could be closed for this one."""
+        waiting = [
+            one
+            for one in self.connections
+            if isinstance(one, Connection) and one is not self and not one._owes_answer()
+        ]
+        if not waiting:
+            return False
+        longest = min(waiting, key=lambda one: one._since_s)
+        self.connections.discard(longest)
+        longest.transport.abort()
+        return True
+
+    async def _crowded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        message = f"{self.limit} connections wait for answers, which is this server's limit"
+        await json_response(503, {"error": message}, {"Retry-After": "1"})(scope, receive, send)

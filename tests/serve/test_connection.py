@@ -1,0 +1,220 @@
+"""Slow, silent, greedy and garbled clients: told so or dropped, and never in anybody's way."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from prism_edge.serve.connection import Connection
+from prism_edge.serve.listen import listen
+
+SOON_S = 0.2
+NEVER_S = 3600.0
+HEAD = b"POST /%s HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+
+
+class Server:
+    """A server of one connection class whose application waits, refuses, or sends a lot."""
+
+    def __init__(self, patience_s: float, limit: int) -> None:
+        self.protocol = type("Hurried", (Connection,), {"patience_s": patience_s, "limit": limit})
+        self.listener = listen("127.0.0.1", 0)
+        self.port = self.listener.getsockname()[1]
+        self.gone = threading.Event()
+        self.reading = threading.Semaphore(0)
+        self.server = uvicorn.Server(
+            uvicorn.Config(
+                self.app,
+                interface="asgi3",
+                http=self.protocol,
+                ws="none",
+                lifespan="off",
+                log_level="critical",
+            )
+        )
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listener]})
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = Response(b"done")
+        if scope["path"] == "/wait":
+            self.reading.release()
+            try:
+                await Request(scope, receive).body()
+            except ClientDisconnect:
+                self.gone.set()
+                return
+        if scope["path"] == "/refuse":
+            answer = Response(b"no", 413)
+        if scope["path"] == "/lots":
+            answer = Response(bytes(1 << 25))
+        await answer(scope, receive, send)
+
+    @property
+    def connections(self) -> int:
+        return len(self.server.server_state.connections)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+
+    def ask(self, path: str = "/") -> httpx.Response:
+        return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=60, trust_env=False)
+
+
+@contextmanager
+def running(patience_s: float = NEVER_S, limit: int = 1000) -> Iterator[Server]:
+    found = Server(patience_s, limit)
+    with found.listener:
+        found.thread.start()
+        try:
+            yield found
+        finally:
+            found.server.should_exit = found.server.force_exit = True
+            found.thread.join()
+
+
+def everything(connection: socket.socket) -> bytes:
+    """All that comes until the other end closes, however it does."""
+    received = bytearray()
+    with contextlib.suppress(ConnectionResetError):
+        while piece := connection.recv(1 << 16):
+            received += piece
+    return bytes(received)
+
+
+def refusal(received: bytes) -> tuple[int, str]:
+    """The status and the error of the only reply in what was received."""
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert b"content-type: application/json" in head.lower()
+    assert f"content-length: {len(body)}".encode() in head.lower()
+    assert b"connection: close" in head.lower()
+    return int(head.split()[1]), json.loads(body)["error"]
+
+
+def test_a_silent_connection_is_closed() -> None:
+    with running(SOON_S) as server, server.connect() as silent:
+        assert everything(silent) == b""
+
+
+@pytest.mark.parametrize("sent", [b"G", b"POST /wait HTTP/1.1\r\nHost: x\r\nX: ", HEAD % b"wait"])
+def test_half_a_request_is_408(sent: bytes) -> None:
+    with running(SOON_S) as server, server.connect() as slow:
+        slow.sendall(sent)
+        assert refusal(everything(slow)) == (
+            408,
+            "the request comes too slowly; send it again, faster",
+        )
+        assert server.ask().status_code == 200
+        if b"Content-Length" in sent:
+            assert server.gone.wait(60)  # its application does not wait any longer either
+
+
+def trickle(connection: socket.socket, byte: bytes) -> None:
+    """One byte after another, until nobody takes them."""
+    with contextlib.suppress(OSError):
+        while True:
+            connection.sendall(byte)
+            threading.Event().wait(SOON_S / 10)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"GET / HTTP/1.1\r\nX: ", HEAD % b"wait", HEAD % b"refuse"],
+    ids=["head", "body", "413"],
+)
+def test_a_byte_now_and_then_is_not_enough(sent: bytes) -> None:
+    with running(SOON_S) as server, server.connect() as slow:
+        slow.sendall(sent)
+        trickle(slow, b"x")  # returns
+        assert server.ask().status_code == 200
+
+
+def test_who_sends_chunks_without_end_slowly_is_closed() -> None:
+    with running(SOON_S) as server, server.connect() as slow:
+        slow.sendall(b"POST /wait HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        trickle(slow, b"1\r\nx\r\n")
+        assert server.gone.wait(60)
+
+
+def test_who_takes_nothing_of_a_reply_is_dropped() -> None:
+    with running(SOON_S) as server, server.connect() as greedy:
+        greedy.sendall(b"GET /lots HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert greedy.recv(1) == b"H"
+        while server.connections:  # it reads no more, and is dropped
+            threading.Event().wait(SOON_S / 10)
+        assert len(everything(greedy)) < 1 << 25
+        assert len(server.ask("/lots").content) == 1 << 25
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS
+        b"GET / HTTP/9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * (1 << 17),
+        b"POST /wait HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HEAD /wait HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_what_is_not_http_is_400(sent: bytes) -> None:
+    with running() as server, server.connect() as garbled:
+        garbled.sendall(sent)
+        assert refusal(everything(garbled)) == (400, "Invalid HTTP request received.")
+        assert server.ask().status_code == 200
+
+
+def opened(server: Server, stack: contextlib.ExitStack, count: int) -> list[socket.socket]:
+    return [stack.enter_context(server.connect()) for _ in range(count)]
+
+
+def test_of_too_many_connections_the_one_that_waits_longest_goes() -> None:
+    with running(limit=8) as server, contextlib.ExitStack() as stack:
+        first = opened(server, stack, 8)
+        assert server.ask().status_code == 200
+        assert everything(first[0]) == b""
+        more = opened(server, stack, 50)
+        assert server.ask().status_code == 200
+        assert server.connections <= 8
+        assert [everything(one) for one in first] == [b""] * 8
+        more[-1].sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert everything(more[-1]).endswith(b"done")  # the latest stay
+
+
+def test_who_is_owed_an_answer_keeps_the_connection_and_the_next_is_503() -> None:
+    with running(limit=3) as server, contextlib.ExitStack() as stack:
+        busy = opened(server, stack, 3)
+        for one in busy:
+            one.sendall(HEAD % b"wait")
+            assert server.reading.acquire(timeout=60)
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client:
+            reply = client.get("/", timeout=60)
+            assert reply.status_code == 503
+            assert reply.headers["retry-after"] == "1"
+            assert "3 connections wait for answers" in reply.json()["error"]
+            busy[0].sendall(bytes(1000))
+            assert busy[0].recv(1 << 16).endswith(b"done")
+            assert client.get("/", timeout=60).status_code == 200  # on the same connection
+
+
+def test_a_shutdown_waits_for_nobody_who_is_owed_nothing() -> None:
+    ends: Callable[[], Any]
+    with running() as server, server.connect() as silent:
+        server.ask()
+        ends = silent.close
+        server.server.should_exit = True
+        server.thread.join(60)
+        assert not server.thread.is_alive()
+    ends()
