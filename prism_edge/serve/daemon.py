@@ -26,6 +26,7 @@ from prism_edge.errors import InputError, JournalError, ModelError, SettingsErro
 from prism_edge.serve.body import read_body
 from prism_edge.serve.cluster import Cluster
 from prism_edge.serve.connection import Connection
+from prism_edge.serve.convenience import Convenient
 from prism_edge.serve.decide import Decider
 from prism_edge.serve.guard import json_response
 from prism_edge.serve.history import History
@@ -97,8 +98,11 @@ async def serve(settings: Settings, board: str, journal_path: Path | None) -> No
     watch = Watch(
         snapshots(service, record.history, cluster=settings.name, board=board, release=release)
     )
+    directories = {model.name: model.path for model in settings.models}
+    convenient = Convenient(service, directories, limits.queue)
     app = create_app(
-        service,
+        convenient,
+        writer=convenient,
         token=token,
         max_body_bytes=limits.max_body_bytes,
         metrics=metrics,
@@ -147,6 +151,7 @@ async def serve(settings: Settings, board: str, journal_path: Path | None) -> No
     finally:
         await end(tasks)
         await supervisor.stop()
+        convenient.close()
         record.close()
 
 

@@ -5,6 +5,7 @@ error is ``{"error": "..."}``. ``docs/http-api.md`` is this file in words.
 """
 
 import time
+from collections.abc import Sequence
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -28,10 +29,11 @@ from prism_edge.serve.docs_page import POLICY, render_docs
 from prism_edge.serve.guard import Guard, json_response
 from prism_edge.serve.hangup import unless_hung_up
 from prism_edge.serve.history import History
+from prism_edge.serve.http_generate import GenerateEdge
 from prism_edge.serve.metrics import CONTENT_TYPE, Metrics, Outcome
 from prism_edge.serve.openapi import document
 from prism_edge.serve.page import page
-from prism_edge.serve.service import InferCall, ModelInfo, Service, TensorInfo
+from prism_edge.serve.service import InferCall, ModelInfo, Service, TensorInfo, Writer
 from prism_edge.serve.snapshot import snapshots
 from prism_edge.serve.watch import HEADERS, MEDIA_TYPE, Watch
 
@@ -47,17 +49,20 @@ def create_app(
     metrics: Metrics,
     release: str | None = None,
     watch: Watch | None = None,
+    writer: Writer | None = None,
 ) -> FastAPI:
     """The application; ``token`` None leaves it open, else every path but live and the page, which
     holds no data, asks for it.
 
     ``release``: the deployed one that this is; None: none was deployed. ``watch``: what the page
-    shows; None: what the service says, without a history.
+    shows; None: what the service says, without a history. ``writer``: what continues texts, if
+    anything does.
     """
     if token is not None and not token.strip():
         raise SettingsError("token: is empty; write one into the token file, or set no token file")
     watch = watch or Watch(snapshots(service, History(), cluster="prism-edge"))
-    edge = _Edge(service, max_body_bytes, metrics, release, watch)
+    extensions = EXTENSIONS if writer is None else (*EXTENSIONS, "generate")
+    edge = _Edge(service, max_body_bytes, metrics, release, watch, extensions)
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     app.add_middleware(Guard, token=token, room=Room(BODIES * max_body_bytes))
     app.add_exception_handler(HTTPException, refused)
@@ -70,6 +75,10 @@ def create_app(
         app.add_route(path, edge.model)
         app.add_route(path + "/ready", edge.model_ready)
         app.add_route(path + "/infer", edge.infer, methods=["POST"])
+        if writer is not None:
+            texts = GenerateEdge(service, writer, max_body_bytes, metrics)
+            app.add_route(path + "/generate", texts.generate, methods=["POST"])
+            app.add_route(path + "/generate_stream", texts.generate_stream, methods=["POST"])
     app.add_route("/v2/health/live", edge.live)
     app.add_route("/v2/health/ready", edge.ready)
     app.add_route("/v2/repository/index", edge.index, methods=["POST"])
@@ -95,15 +104,21 @@ class _Edge:
         metrics: Metrics,
         release: str | None,
         watch: Watch,
+        extensions: Sequence[str],
     ) -> None:
         self._service = service
         self._max_body_bytes = max_body_bytes
         self._metrics = metrics
         self._release = release
         self._watch = watch
+        self._extensions = extensions
 
     async def server(self, request: Request) -> Response:
-        said = {"name": "prism-edge", "version": prism_edge.__version__, "extensions": EXTENSIONS}
+        said = {
+            "name": "prism-edge",
+            "version": prism_edge.__version__,
+            "extensions": self._extensions,
+        }
         # no member of the protocol: there only where it says something
         return json_response(200, said | ({"release": self._release} if self._release else {}))
 
