@@ -188,16 +188,19 @@ class Gloo:
         """All (rank, work) are over. Raises ``PeerLostError``, soon after ``abort`` too."""
         done: Future[None] = Future()
         self._waits.put((works, timedelta(seconds=timeout_s), done))
-        while True:
-            left = self._left
-            try:
-                return done.result(GRACE_S)
-            except FutureTimeoutError:
-                if left and not done.done():
-                    rank = works[0][0]
-                    raise PeerLostError(
-                        f"rank {self.rank}: lost rank {rank}: the group was left meanwhile"
-                    ) from None
+        try:
+            while True:
+                left = self._left
+                try:
+                    return done.result(GRACE_S)
+                except FutureTimeoutError:
+                    if left and not done.done():
+                        rank = works[0][0]
+                        raise PeerLostError(
+                            f"rank {self.rank}: lost rank {rank}: the group was left meanwhile"
+                        ) from None
+        finally:
+            del done  # it holds its error, which holds this frame: a ring would keep the group
 
     def abort(self) -> None:
         self._left = True
@@ -223,6 +226,7 @@ class Gloo:
                 done.set_exception(error)
             else:
                 done.set_result(None)
+            del wait, works, done  # the last wait's error would keep them, and with them the group
 
     def _next(self, direction: str, rank: int) -> int:
         number = self._sequence.get((direction, rank), 0)
