@@ -54,6 +54,7 @@ LAYERS: dict[str, int] = {
     "deploy": 6,
     "report": 6,
     "serve": 6,
+    "client": 7,
     "decision_map": 7,
     "demo": 7,
     "cli": 8,
@@ -73,7 +74,7 @@ TORCH_FREE = frozenset(
         "spans",
         "traffic",
     }
-    | {"tables", "cluster", "energy", "schedule", "report", "serve"}
+    | {"tables", "cluster", "energy", "schedule", "report", "serve", "client"}
 )
 TORCH = frozenset({"torch", "transformers"})
 HEAVY = frozenset({"torch", "transformers", "pandas", "fastapi", "matplotlib", "sklearn"})

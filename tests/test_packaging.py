@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 DISTRIBUTIONS = {
     "PIL": "pillow",
     "jtop": "jetson-stats",
+    "mlperf_loadgen": "mlcommons-loadgen",
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
 }

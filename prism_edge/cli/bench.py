@@ -10,21 +10,22 @@ from typing import Annotated
 
 import typer
 
-from prism_edge.cli import bench_policy, bench_staging
+from prism_edge.cli import bench_policy, bench_serve, bench_staging
 
 app = typer.Typer(
-    name="bench", help="How fast plans and decisions are, measured in pairs.", no_args_is_help=True
+    name="bench", help="How fast plans, decisions and daemons are.", no_args_is_help=True
 )
 BOARDS, RATE, MODELS = 2, "100mbit", "vit-b16,bert-base,gpt2"
 
 
 app.command("staging")(bench_staging.staging)
 app.command("policy")(bench_policy.policy)
+app.command("serve")(bench_serve.serve)
 
 
 @app.callback()
 def about() -> None:
-    """How fast plans and decisions are, measured in pairs."""
+    """How fast plans, decisions and daemons are."""
 
 
 @app.command()

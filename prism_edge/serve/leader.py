@@ -266,6 +266,7 @@ class Leader:
                 "batch": rows,
                 "queue_s": round(start_s - request.arrived_s, 6),
                 "run_s": round(stop_s - start_s, 6),
+                "engine_s": round(fields["engine_s"], 6),
             }
             if not request.ticket.done():
                 request.ticket.set_result(InferReply(outputs=outputs, parameters=parameters))

@@ -112,7 +112,7 @@ def test_an_answer_carries_its_plan_and_why(tmp_path: Path) -> None:
             assert parameters["plan"] == "local"
             assert "profile.toml: no such file" in str(parameters["why"])
             assert (parameters["batch"], parameters["wire_bytes"]) == (1, 0)
-            for key in ("queue_s", "run_s"):
+            for key in ("queue_s", "run_s", "engine_s"):
                 assert float(parameters[key]) >= 0
 
     play(scene)
