@@ -2,7 +2,9 @@
 
 Appending is a queue operation and never waits for the disk, so an event loop may do it; a thread
 writes what has gathered once a second. A killed process loses at most that second and leaves a
-readable file (WAL); readers work while the writer is open. Missing values are NULL.
+readable file (WAL); readers work while the writer is open. What cannot be written, because the disk
+is full, waits in memory until it can be; of what no longer fits there, the file is told how much
+it was. Missing values are NULL.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ __all__ = [
 ]
 
 SCHEMA = "1"
+KEPT = 20_000  # rows that wait in memory while the file cannot be written
+SLOWER = 5.0  # trying again, than writing
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE samples (board TEXT NOT NULL, t_s REAL NOT NULL, power_w REAL NOT NULL,
@@ -53,17 +57,18 @@ DECISIONS = """CREATE TABLE IF NOT EXISTS decisions (number INTEGER PRIMARY KEY,
 class Journal:
     """The one writer of a journal; made by ``Journal.open``, ended by ``close``.
 
-    After a failed write (disk full, file removed) every call raises JournalError with the reason;
-    the caller goes on without a journal or opens another.
+    ``complaint`` says why the last write failed, None: it did not. It is tried again and again.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, flush_every_s: float) -> None:
         self._path = path
         self._connection = connection
         self._rows: deque[tuple[str, tuple[object, ...]]] = deque()
+        self._missed = 0  # rows that there was no room for, neither there nor here
+        self._counting = threading.Lock()
         self._writing = threading.Lock()
         self._closing = threading.Event()
-        self._error: str | None = None
+        self.complaint: str | None = None
         self._closed = False
         self._thread = threading.Thread(
             target=self._flush_regularly, args=(flush_every_s,), name="journal", daemon=True
@@ -131,19 +136,29 @@ class Journal:
         self._append("INSERT INTO decisions VALUES (NULL, ?, ?, ?, ?, ?)", astuple(decision))
 
     def flush(self) -> None:
-        """Everything appended before this call is in the file; a few milliseconds, so rarely."""
+        """Everything appended before this call is in the file; a few milliseconds, so rarely.
+
+        Raises JournalError when it is not; then it is kept for the next time.
+        """
         with self._writing:
-            self._raise_if_unusable()
+            self._raise_if_closed()
             rows = [self._rows.popleft() for _ in range(len(self._rows))]
-            if not rows:
+            missed = self._missed
+            if not rows and not missed:
                 return
             try:
-                with _errors(self._path), self._connection:
-                    for statement, row in rows:
+                with self._connection:
+                    for statement, row in (*rows, *_gap(missed)):
                         self._connection.execute(statement, row)
-            except JournalError as error:
-                self._error = str(error)
-                raise
+            except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
+                self.complaint = f"{self._path}: cannot be written: {error}"
+                if isinstance(error, sqlite3.OperationalError):
+                    self._rows.extendleft(reversed(rows))
+                else:  # it is the rows that are wrong, not the disk
+                    self._miss(len(rows))
+                raise JournalError(self.complaint) from error
+            self._miss(-missed)
+            self.complaint = None
 
     def close(self) -> None:
         """Everything is in the file and the file is closed, also when the last write failed."""
@@ -169,19 +184,35 @@ class Journal:
         self.close()
 
     def _append(self, statement: str, row: tuple[object, ...]) -> None:
-        self._raise_if_unusable()
-        self._rows.append((statement, row))
+        self._raise_if_closed()
+        if len(self._rows) < KEPT:
+            self._rows.append((statement, row))
+        else:
+            self._miss(1)
 
-    def _raise_if_unusable(self) -> None:
-        if self._error is not None:
-            raise JournalError(self._error)
+    def _miss(self, rows: int) -> None:
+        with self._counting:
+            self._missed += rows
+
+    def _raise_if_closed(self) -> None:
         if self._closed:
             raise JournalError(f"{self._path}: is closed; open it again to write")
 
     def _flush_regularly(self, every_s: float) -> None:
-        while not self._closing.wait(every_s):
-            with contextlib.suppress(JournalError):  # kept, and raised by the next call
+        while not self._closing.wait(every_s if self.complaint is None else SLOWER * every_s):
+            with contextlib.suppress(JournalError):  # told by ``complaint``
                 self.flush()
+
+
+def _gap(rows: int) -> list[tuple[str, tuple[object, ...]]]:
+    """What says that ``rows`` are missing here; the decision is one that no replay goes beyond."""
+    if rows == 0:
+        return []
+    t_s, said = time.time(), f"{rows} rows are missing: the journal could not be written"
+    return [
+        ("INSERT INTO events VALUES (?, ?, ?)", (t_s, "journal", said)),
+        ("INSERT INTO decisions VALUES (NULL, ?, ?, NULL, NULL, NULL)", (t_s, said)),
+    ]
 
 
 def read(path: Path) -> JournalData:

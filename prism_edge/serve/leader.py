@@ -99,6 +99,7 @@ class Leader:
             "queue": self._waiting(),
             "busy": self._busy or self._generations.under_way > 0,
             "generations": self._generations.under_way,
+            "journal": self._record.complaint,
             "last": self._record.last(),
         }
 

@@ -79,7 +79,12 @@ class Metrics:
             ("board", "source"),
             registry=registry,
         )
-        for unmeasured in (self._boards, self._epoch, self._link):
+        self._journal = Gauge(
+            "prism_edge_journal_ok",
+            "1 while the journal can be written, 0 while it cannot (a full disk); NaN without one.",
+            registry=registry,
+        )
+        for unmeasured in (self._boards, self._epoch, self._link, self._journal):
             unmeasured.set(math.nan)
 
     def request(self, *, model: str, method: str, outcome: Outcome, duration_s: float) -> None:
@@ -107,6 +112,10 @@ class Metrics:
     def link(self, rate_bps: float | None) -> None:
         """The link was observed at this rate in bits per second; None: it is not known."""
         self._link.set(math.nan if rate_bps is None else rate_bps / 8)
+
+    def journal(self, ok: bool | None) -> None:
+        """Whether the journal can be written; None: there is none."""
+        self._journal.set(math.nan if ok is None else float(ok))
 
     def power(self, board: str, source: str, power_w: float | None) -> None:
         """A board's last reading; None takes its series away, for a board that gives none."""

@@ -21,13 +21,16 @@ LOG = logging.getLogger(__name__)
 
 
 class Record:
-    """Writes to ``journal`` if there is one; a journal that fails is given up, requests go on."""
+    """Writes to ``journal`` if there is one. Where it cannot, requests go on and ``complaint`` says
+    why, as do the log and the metrics."""
 
     def __init__(self, journal: Journal | None, metrics: Metrics) -> None:
         self._journal = journal
         self._metrics = metrics
         self.history = History(time.monotonic())
         self._previous: dict[str, Sample] = {}
+        self.complaint: str | None = None
+        metrics.journal(None if journal is None else True)
 
     def sample(self, sample: Sample) -> None:
         """A board's power reading."""
@@ -145,3 +148,12 @@ class Record:
         except JournalError as error:
             LOG.error("journal given up: %s", error)
             self._journal = None
+            return
+        said = self._journal.complaint
+        if said is not None and self.complaint is None:
+            LOG.error("serving without a journal until it can be written: %s", said)
+        elif said is None and self.complaint is not None:
+            LOG.warning("the journal is written again")
+        if said != self.complaint:
+            self._metrics.journal(said is None)
+            self.complaint = said

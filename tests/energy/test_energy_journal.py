@@ -16,6 +16,7 @@ import pytest
 
 import prism_edge
 from prism_edge.energy.journal import (
+    KEPT,
     DecisionRow,
     EventRow,
     Journal,
@@ -26,6 +27,7 @@ from prism_edge.energy.journal import (
 )
 from prism_edge.energy.sample import Sample
 from prism_edge.errors import JournalError
+from prism_edge.schedule.events import from_json
 
 NEVER_S = 3600.0  # the thread does not flush within a test
 
@@ -277,41 +279,129 @@ def test_another_kind_does_not_continue_it(tmp_path: Path) -> None:
     assert read(path).meta["kind"] == "lab"
 
 
-def test_a_failed_write_is_told_by_every_later_call(tmp_path: Path) -> None:
+def without_samples(path: Path) -> None:
+    foreign(path, "ALTER TABLE samples RENAME TO elsewhere")
+
+
+def with_samples(path: Path) -> None:
+    foreign(path, "ALTER TABLE elsewhere RENAME TO samples")
+
+
+def test_what_cannot_be_written_is_kept_in_order_until_it_can_be(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with new(path) as journal:
+        without_samples(path)
+        journal.sample(SAMPLE)
+        with pytest.raises(JournalError, match="cannot be written: no such table: samples"):
+            journal.flush()
+        assert journal.complaint is not None
+        journal.event(EVENT)  # serving goes on
+        journal.sample(dataclasses.replace(SAMPLE, power_w=9.0))
+        with_samples(path)
+        journal.flush()
+        assert journal.complaint is None
+    found = read(path)
+    assert [sample.power_w for sample in found.samples] == [4.5, 9.0]
+    assert found.events == (EVENT,)
+
+
+def test_a_journal_that_is_closed_while_it_cannot_be_written_says_so(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     journal = new(path)
-    other = sqlite3.connect(path)
-    other.execute("DROP TABLE samples")
-    other.commit()
-    other.close()
+    without_samples(path)
     journal.sample(SAMPLE)
-    with pytest.raises(JournalError, match="no such table: samples"):
-        journal.flush()
-    with pytest.raises(JournalError, match="no such table: samples"):
-        journal.event(EVENT)
     with pytest.raises(JournalError, match="no such table: samples"):
         journal.close()
     journal.close()
 
 
-def test_a_failed_write_in_the_background_is_told_by_the_next_call(tmp_path: Path) -> None:
+def test_a_failed_write_in_the_background_is_told_and_tried_again(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
-    journal = new(path, flush_every_s=0.01)
-    other = sqlite3.connect(path)
-    other.execute("DROP TABLE samples")
-    other.commit()
-    other.close()
+    with new(path, flush_every_s=0.01) as journal:
+        without_samples(path)
+        journal.sample(SAMPLE)
+        assert eventually(lambda: journal.complaint is not None)
+        with_samples(path)
+        assert eventually(lambda: journal.complaint is None)
+        assert read(path).samples == (SAMPLE,)
 
-    def refused() -> bool:
-        try:
+
+def test_what_there_is_no_room_for_at_all_is_counted_where_it_is_missing(tmp_path: Path) -> None:
+    """And a replay, which needs every event, goes no further than that."""
+    path = tmp_path / "journal.sqlite"
+    with new(path) as journal:
+        without_samples(path)
+        for _ in range(KEPT + 3):
             journal.sample(SAMPLE)
-        except JournalError as error:
-            return "no such table: samples" in str(error)
-        return False
+        with pytest.raises(JournalError):
+            journal.flush()
+        with_samples(path)
+        journal.flush()
+        journal.decision(DECIDED)
+        journal.flush()
+    found = read(path)
+    assert len(found.samples) == KEPT
+    said = "3 rows are missing: the journal could not be written"
+    assert [(event.kind, event.detail) for event in found.events] == [("journal", said)]
+    gap, after = (row for _, row in decisions(path))
+    assert (gap.event, after) == (said, DECIDED)
+    with pytest.raises(JournalError, match="not a decision event"):
+        from_json(gap.event)
 
-    assert eventually(refused)
-    with pytest.raises(JournalError):
-        journal.close()
+
+def test_rows_that_no_file_takes_do_not_stop_those_behind_them(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with new(path) as journal:
+        journal.event(dataclasses.replace(EVENT, detail="\ud800"))
+        with pytest.raises(JournalError, match="surrogates not allowed"):
+            journal.flush()
+        journal.event(EVENT)
+        journal.flush()
+    assert [event.kind for event in read(path).events] == ["lost", "journal"]
+
+
+def test_on_a_full_disk_it_waits_for_room(tmp_path: Path) -> None:
+    """A real one, of half a megabyte, in a mount namespace of its own."""
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+        pytest.skip("no mount namespaces here")
+    argv = ["unshare", "-m", "--propagation", "private", sys.executable, "-c", FULL_DISK]
+    done = subprocess.run([*argv, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["full", "written", "2001 ok"]
+
+
+FULL_DISK = """
+import sqlite3, subprocess, sys
+from pathlib import Path
+from prism_edge.energy.journal import Journal, read
+from prism_edge.energy.rows import EventRow
+from prism_edge.errors import JournalError
+
+here = Path(sys.argv[1])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", str(here)], check=True)
+journal = Journal.open(here / "j.sqlite", cluster="c", kind="lab", power={}, flush_every_s=3600)
+ballast = here / "ballast"
+with open(ballast, "wb", buffering=0) as file:
+    try:
+        while file.write(b"x" * 4096) == 4096:
+            pass
+    except OSError:
+        pass
+for number in range(2000):
+    journal.event(EventRow(t_s=float(number), kind="phase", detail="x" * 40))
+try:
+    journal.flush()
+except JournalError as error:
+    assert "disk is full" in str(error) or "disk I/O error" in str(error), error
+    print("full")
+ballast.unlink()
+journal.event(EventRow(t_s=2000.0, kind="phase", detail="room"))
+journal.flush()
+print("written")
+journal.close()
+whole = sqlite3.connect(here / "j.sqlite").execute("PRAGMA integrity_check").fetchone()[0]
+print(len(read(here / "j.sqlite").events), whole)
+"""
 
 
 # --- files that are not ours

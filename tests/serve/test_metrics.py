@@ -53,6 +53,7 @@ def used() -> Metrics:
     metrics.cluster(boards=2, epoch=7)
     metrics.queue(3)
     metrics.link(100e6)
+    metrics.journal(False)
     metrics.power("edge-1", "modelled", 5.25)
     metrics.energy("edge-1", "modelled", 12.5)
     return metrics
@@ -81,6 +82,7 @@ def test_every_event_is_one_number_in_base_units() -> None:
         "prism_edge_epoch": 7,
         "prism_edge_queue_depth": 3,
         "prism_edge_link_bytes_per_second": 12.5e6,
+        "prism_edge_journal_ok": 0,
         "prism_edge_power_watts{board=edge-1}{source=modelled}": 5.25,
         "prism_edge_energy_joules_total{board=edge-1}{source=modelled}": 12.5,
     }

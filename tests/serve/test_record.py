@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from prism_edge.energy.journal import Journal, decisions, read
 from prism_edge.energy.sample import Sample
+from prism_edge.errors import JournalError
 from prism_edge.plan import LOCAL
 from prism_edge.schedule.events import Asked, Probed, from_json
 from prism_edge.schedule.policy import Fixed
@@ -126,7 +129,44 @@ def test_the_last_batches_are_kept_newest_first() -> None:
     assert (last[0]["ok"], last[0]["error"]) == (False, "broken")
 
 
-def test_a_journal_that_fails_is_given_up_and_everything_else_goes_on(tmp_path: Path) -> None:
+def rename(path: Path, table: str, name: str) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"ALTER TABLE {table} RENAME TO {name}")
+
+
+def test_a_journal_that_cannot_be_written_is_told_until_it_can_be(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, metrics = tmp_path / "journal.sqlite", Metrics()
+    journal = journal_at(path)
+    record = Record(journal, metrics)
+    assert "prism_edge_journal_ok 1.0" in metrics.render().decode()
+    rename(path, "events", "elsewhere")
+    record.event("phase", "one")
+    with pytest.raises(JournalError):
+        journal.flush()
+    for _ in range(3):
+        record.event("phase", "more")
+    assert "no such table: events" in str(record.complaint)
+    assert "prism_edge_journal_ok 0.0" in metrics.render().decode()
+    assert len(caplog.records) == 1  # not once a row
+    rename(path, "elsewhere", "events")
+    journal.flush()
+    record.event("phase", "last")
+    assert record.complaint is None
+    assert "prism_edge_journal_ok 1.0" in metrics.render().decode()
+    record.close()
+    assert len(read(path).events) == 5
+    assert "prism_edge_journal_ok nan" in without_one().lower()
+
+
+def without_one() -> str:
+    metrics = Metrics()
+    Record(None, metrics)
+    return metrics.render().decode()
+
+
+def test_a_journal_that_is_closed_is_given_up_and_everything_else_goes_on(tmp_path: Path) -> None:
     journal = journal_at(tmp_path / "journal.sqlite")
     metrics = Metrics()
     record = Record(journal, metrics)
