@@ -33,6 +33,7 @@ class Cluster:
         self._state = State(order=tuple(board.name for board in settings.ranked))
         self._store_port: int | None = None
         self._closed = (float("-inf"), "")  # when an epoch was last given up by us, and why
+        self._heard: dict[str, float] = {}  # when each worker last said hello, seated or not
         self.engine: Supervisor | None = None
 
     def in_service(self) -> int:
@@ -52,6 +53,7 @@ class Cluster:
         boards: list[dict[str, object]] = []
         for rank, settings in enumerate(self._settings.ranked):
             member = self._state.members.get(settings.name)
+            heard_s = self._heard.get(settings.name)
             ready = (
                 self._state.leader is not None if rank == 0 else bool(member and member.hello.ready)
             )
@@ -63,7 +65,7 @@ class Cluster:
                     "in_group": bool(
                         epoch and epoch.phase == "open" and settings.name in epoch.ranks
                     ),
-                    "silent_s": round(now_s - member.seen_s, 2) if member else None,
+                    "silent_s": None if heard_s is None else round(now_s - heard_s, 2),
                     "why_out": lifecycle.complaint(self._state, settings.name, now_s)
                     if rank
                     else None,
@@ -111,7 +113,8 @@ class Cluster:
                 )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"not a hello: {error!r}; does the board run this version?") from error
-        self._state = lifecycle.hello(self._state, hello, time.monotonic())
+        self._heard[board] = time.monotonic()
+        self._state = lifecycle.hello(self._state, hello, self._heard[board])
         self.tick()
         seat = lifecycle.seat_of(self._state, board)
         if seat is None or self._store_port is None:

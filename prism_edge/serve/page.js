@@ -229,7 +229,7 @@ function boardRows({ boards, frame }) {
       make("td", { class: "head" }, make("span", {}, make("b", { text: board.name }), make("small", { text: [board.leads && boards.length > 1 && "leader", board.address].filter(Boolean).join(", ") }))),
       cell("State", state, "", silent, board.why),
       cell("Power", watts(board.power_w), "", board.source === "modelled" ? "modelled" : board.source && "on-board sensor", board.source && board.power_w == null && "no reading now"),
-      make("td", { label: "15 minutes", class: "trace" }, board.trace ? powerFigure(board.trace, frame, most_w) : make("span", { class: "soft", text: "no readings" })));
+      make("td", { label: "15 min", class: "trace" }, board.trace ? powerFigure(board.trace, frame, most_w) : make("span", { class: "soft", text: "no readings" })));
   });
 }
 

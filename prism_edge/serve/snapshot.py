@@ -9,6 +9,7 @@ from typing import Literal
 
 import prism_edge
 from prism_edge.serve.history import History
+from prism_edge.serve.lifecycle import SILENCE_S
 from prism_edge.serve.service import ModelInfo, Readiness, Service, TensorInfo
 
 Standing = Literal["in service", "starting", "joining", "lost", "not seen", "out"]
@@ -93,6 +94,8 @@ def standing(
         state, why = "out", complaint
     elif board.get("silent_s") is None:
         state, why = "not seen", "it has not said hello since this daemon started"
+    elif float(str(board["silent_s"])) < SILENCE_S:  # the group was just given up
+        state = "joining"
     else:
         state, silent_s, why = "lost", board["silent_s"], _why_lost(name, events)
     return {

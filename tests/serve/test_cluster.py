@@ -247,3 +247,13 @@ def test_status_shows_who_is_there(board: Board) -> None:
     odd = board.cluster.status()["boards"]
     assert isinstance(odd, list)
     assert odd[1]["why_out"].startswith(f"it speaks wire protocol {PROTOCOL + 1}, the leader")
+    assert odd[1]["silent_s"] >= 0
+
+
+def test_a_board_that_was_lost_is_silent_since_it_was_last_heard(board: Board) -> None:
+    board.open()
+    board.hello(left=1)  # ends the epoch, with which the group's members are forgotten
+    boards = board.cluster.status()["boards"]
+    assert isinstance(boards, list)
+    assert (boards[1]["in_group"], boards[1]["why_out"]) == (False, "silent")
+    assert boards[1]["silent_s"] >= 0

@@ -33,6 +33,8 @@ def lost(*details: str) -> list[dict[str, object]]:
         ({"why_out": "its engine is not ready"}, "out", "its engine is not ready"),
         ({"why_out": "silent", "silent_s": None}, "not seen", "it has not said hello"),
         ({"why_out": "silent for 2.1 s", "silent_s": 2.1}, "lost", None),
+        ({"why_out": "silent", "silent_s": 2.1}, "lost", None),
+        ({"why_out": "silent", "silent_s": 0.2}, "joining", None),
     ],
 )
 def test_how_a_worker_stands(about: dict[str, Any], state: str, why: str | None) -> None:
