@@ -7,7 +7,7 @@ work of a view grows with what the daemon has answered.
 from __future__ import annotations
 
 import math
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -34,6 +34,18 @@ class Bin:
     lost: int = 0
     latencies: Counter[int] = field(default_factory=Counter)
     power: dict[str, tuple[float, int]] = field(default_factory=dict)
+    shown: dict[str, object] | None = None  # until something is counted
+
+    def show(self) -> dict[str, object]:
+        """The bin on its own."""
+        if self.shown is None:
+            self.shown = {
+                "t_s": self.number * BIN_S,
+                "methods": {name: self.methods[name] for name in MARKS if self.methods[name]},
+                "lost": self.lost,
+                **percentiles((self,), (50, 95)),
+            }
+        return self.shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +77,7 @@ class History:
     def batch(self, row: RequestRow, now_s: float) -> None:
         """A batch was answered, or refused after it was admitted."""
         bin_, method = self._bin(now_s), method_of(row.plan)
+        bin_.shown = None
         if not row.ok:
             bin_.lost += 1
         else:
@@ -109,7 +122,9 @@ class History:
         oldest = math.floor(now_s / BIN_S) - BINS + 1
         bins = [bin_ for bin_ in self._bins if bin_.number >= oldest]
         recent = [bin_ for bin_ in bins if bin_.number * BIN_S >= now_s - RECENT_S]
-        methods = sum((bin_.methods for bin_ in bins), Counter[str]())
+        methods: Counter[str] = Counter()
+        for bin_ in bins:
+            methods.update(bin_.methods)
         return {
             "now_s": round(now_s, 2),
             "bin_s": BIN_S,
@@ -125,16 +140,7 @@ class History:
                 for name, (_, mark) in MARKS.items()
                 if methods[name]
             ],
-            "over_time": [
-                {
-                    "t_s": bin_.number * BIN_S,
-                    "methods": {name: bin_.methods[name] for name in MARKS if bin_.methods[name]},
-                    "lost": bin_.lost,
-                    **percentiles((bin_,), (50, 95)),
-                }
-                for bin_ in bins
-                if bin_.methods or bin_.lost
-            ],
+            "over_time": [bin_.show() for bin_ in bins if bin_.methods or bin_.lost],
             "power": {board: self._power_of(board, bins, now_s) for board in self._power},
             "decisions": list(self._batches),
             "events": list(self._events),
@@ -163,8 +169,11 @@ class History:
 
 def percentiles(bins: Iterable[Bin], wanted: Iterable[int]) -> dict[str, float | None]:
     """``p50_s`` and so on, to 1 %: the smallest latency that so many percent do not exceed."""
-    counts = sum((bin_.latencies for bin_ in bins), Counter[int]())
-    total, ordered = counts.total(), sorted(counts)
+    counts: defaultdict[int, int] = defaultdict(int)
+    for bin_ in bins:
+        for key, count in bin_.latencies.items():
+            counts[key] += count
+    total, ordered = sum(counts.values()), sorted(counts)
     found: dict[str, float | None] = {}
     for percent in wanted:
         seen, rank = 0, math.ceil(percent / 100 * total)
