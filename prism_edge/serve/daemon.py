@@ -35,6 +35,7 @@ from prism_edge.serve.leader import Leader
 from prism_edge.serve.listen import BACKLOG, listen
 from prism_edge.serve.metrics import Metrics
 from prism_edge.serve.notify import Notifier, keep_told
+from prism_edge.serve.own_door import Door, own_url
 from prism_edge.serve.power import keep_sampling
 from prism_edge.serve.record import Record
 from prism_edge.serve.release import release_of
@@ -125,6 +126,7 @@ async def serve(settings: Settings, board: str, journal_path: Path | None) -> No
         )
     )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
+    door = Door(board, service.readiness)
     sampled: Callable[[Sample], None] = record.sample
     if isinstance(service, Worker):
         sampled = _also(service.sample, record.history)
@@ -132,7 +134,8 @@ async def serve(settings: Settings, board: str, journal_path: Path | None) -> No
         asyncio.create_task(_keep(supervisor, board)),
         serving,
         asyncio.create_task(service.run()),
-        asyncio.create_task(keep_told(notifier, service.readiness, supervisor.alive)),
+        asyncio.create_task(keep_told(notifier, door.readiness, supervisor.alive)),
+        asyncio.create_task(door.ask(own_url(limits.scheme, listener), token)),
         asyncio.create_task(
             keep_sampling(own, sampled, lambda text: record.event("power", f"{board}: {text}"))
         ),

@@ -119,7 +119,16 @@ def _model_paths() -> dict[str, Schema]:
             )
         },
         f"{MODEL}/infer": {"post": infer},
+        f"{MODEL}/generate": {"post": _generate("A text goes on", {JSON: ref("GenerateReply")})},
+        f"{MODEL}/generate_stream": {
+            "post": _generate("A text goes on, token by token", {"text/event-stream": {}})
+        },
     }
+
+
+def _generate(summary: str, content: dict[str, Schema]) -> Schema:
+    body = {"required": True, "content": {JSON: {"schema": ref("GenerateRequest")}}}
+    return _operation(summary, _responses(content, (*BODY, 404, 504)), requestBody=body)
 
 
 def _in_path(name: str) -> Schema:

@@ -128,4 +128,19 @@ SCHEMAS: dict[str, Schema] = {
         model_version=TEXT,
         outputs=listed(ref("Output")),
     ),
+    "GenerateRequest": {
+        **record(
+            "text_input",
+            {"id": REASON, "parameters": or_null({"type": "object"})},
+            text_input=TEXT,
+        ),
+        "description": "Any other member is a parameter as well.",
+    },
+    "GenerateReply": record(
+        "model_name model_version text_output",
+        {"id": TEXT, "parameters": ref("Parameters")},
+        model_name=TEXT,
+        model_version=TEXT,
+        text_output=TEXT,
+    ),
 }

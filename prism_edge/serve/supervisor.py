@@ -146,6 +146,8 @@ class Supervisor:
     def _take(self, instance: str, message: Message) -> None:
         if instance != self.instance:
             return  # a late word of an engine that has been replaced
+        if message.kind == "ready" and self._stopping:
+            return  # it has loaded its models just before it ends
         if message.kind == "ready" and self._test is not None:
             self._trial = asyncio.ensure_future(self._try(self._test, instance, message))
             return

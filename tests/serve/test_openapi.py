@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from html.parser import HTMLParser
 from typing import Any
 
@@ -18,7 +18,15 @@ from prism_edge.serve.guard import OPEN_PATHS
 from prism_edge.serve.http import create_app
 from prism_edge.serve.metrics import Metrics
 from prism_edge.serve.openapi import document
+from prism_edge.serve.service import TextCall, TextPiece
 from prism_edge.serve.twin import Echo
+
+
+class Silent:
+    """A writer whose endpoints are there, and never asked."""
+
+    def generate(self, request: TextCall) -> AsyncGenerator[TextPiece, None]:
+        raise AssertionError(request)
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -28,7 +36,7 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def test_it_names_every_route_and_method_and_no_other() -> None:
-    app = create_app(Echo(), token=None, max_body_bytes=1, metrics=Metrics())
+    app = create_app(Echo(), writer=Silent(), token=None, max_body_bytes=1, metrics=Metrics())
     routes = {
         (route.path, method.lower())
         for route in app.routes
