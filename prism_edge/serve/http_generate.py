@@ -127,6 +127,7 @@ class _Events(Response):
         self._info, self._asked, self._call = info, asked, call
         self._first, self._pieces = first, pieces
         self._count, self._metrics, self._start_s = count, metrics, start_s
+        self._reported = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
@@ -137,7 +138,7 @@ class _Events(Response):
         except ClientDisconnect:
             self._count.outcome = "cancelled"
         finally:
-            _report(self._metrics, self._count, self._start_s)
+            self._report()
 
     async def _send_all(self, send: Send) -> None:
         async def body(data: bytes, *, more: bool = True) -> None:
@@ -155,7 +156,13 @@ class _Events(Response):
             LOG.exception("stream failed id=%s model=%s", request_id, self._info.name)
             said = f"internal error; the daemon's log says more about request {request_id}"
             await body(event({"error": said}))
+        self._report()  # before the client knows that it has all
         await body(b"", more=False)
+
+    def _report(self) -> None:
+        if not self._reported:
+            self._reported = True
+            _report(self._metrics, self._count, self._start_s)
 
     def _event(self, piece: TextPiece) -> bytes:
         self._count.take(piece)

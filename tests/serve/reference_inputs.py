@@ -3,7 +3,8 @@
 ``python reference_inputs.py DIR`` runs in a process of its own, so that the tests never import
 transformers. It writes ``DIR/{gpt2,bert}/`` with a tokenizer each, as tokenizer.json and, in
 ``DIR/{gpt2,bert}-old/``, as the files of before; ``DIR/{vit,deit,shortest}/`` with a
-preprocessor_config.json each; ``DIR/images/``; ``DIR/expected.json`` and ``DIR/pixels.npz``.
+preprocessor_config.json each; small models in ``gpt2``, ``bert`` and ``vit``; ``DIR/images/``;
+``DIR/expected.json``, ``DIR/pixels.npz``, and ``DIR/logits.npz``, what the models answer.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 import transformers
 from PIL import Image
 from tokenizers import BertWordPieceTokenizer, ByteLevelBPETokenizer
@@ -26,6 +28,11 @@ TEXTS = [
     "<|endoftext|>boards [SEP] ain't\nboards",
     "small boards",
 ]
+PROMPT, SEED = "small boards answer", 7
+SAMPLED = {
+    "greedy": {"do_sample": False},
+    "drawn": {"do_sample": True, "temperature": 1.5, "top_k": 40, "top_p": 0.9},
+}
 CORPUS = ["small boards answer together, and alone. Grüße aus 東京", "boards ain't together"] * 4
 PROCESSORS = {
     "vit": {"size": {"height": 40, "width": 40}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3},
@@ -95,20 +102,78 @@ def images(root: Path) -> dict[str, np.ndarray]:
     clip = getattr(transformers, "CLIPImageProcessorPil", transformers.CLIPImageProcessor)
     arrays = {}
     for name, settings in PROCESSORS.items():
-        processor = {"vit": kind, "deit": deit, "shortest": clip}[name](
-            **settings, do_rescale=False, do_normalize=False
-        )
+        processor = {"vit": kind, "deit": deit, "shortest": clip}[name](**settings)
         (root / name).mkdir()
         processor.save_pretrained(root / name)
         for path in sorted(folder.iterdir()):
-            found = processor(load_image(str(path)), return_tensors="np")["pixel_values"][0]
+            image, raw = load_image(str(path)), {"do_rescale": False, "do_normalize": False}
+            found = processor(image, return_tensors="np", **raw)["pixel_values"][0]
             arrays[f"{name}.{path.name}"] = np.asarray(found)
     return arrays
 
 
+def sharp(model: torch.nn.Module) -> torch.nn.Module:
+    """The model with weights that matter: Hugging Face's own make attention nearly uniform."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.35 + (parameter.mean() > 0.9))
+    return model.eval()
+
+
+@torch.no_grad()
+def answers(root: Path) -> dict[str, np.ndarray]:
+    """Logits of a classifier of images and one of texts, from files and strings."""
+    t, sizes = transformers, {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 32}
+    vit = sharp(
+        t.ViTForImageClassification(
+            t.ViTConfig(**sizes, intermediate_size=72, image_size=40, patch_size=8, num_labels=7)
+        )
+    )
+    bert = sharp(
+        t.BertForSequenceClassification(
+            t.BertConfig(**sizes, intermediate_size=72, vocab_size=200, num_labels=5)
+        )
+    )
+    vit.save_pretrained(root / "vit")
+    bert.save_pretrained(root / "bert")
+    processor = t.AutoImageProcessor.from_pretrained(root / "vit")
+    files = sorted((root / "images").iterdir())
+    pixels = processor([load_image(str(path)) for path in files], return_tensors="pt")
+    tokens = t.AutoTokenizer.from_pretrained(root / "bert")(
+        TEXTS, padding=True, return_tensors="pt"
+    )
+    return {"vit": vit(**pixels).logits.numpy(), "bert": bert(**tokens).logits.numpy()}
+
+
+@torch.no_grad()
+def continued(root: Path) -> dict[str, str]:
+    """What a small GPT-2 goes on with, by how its tokens are chosen."""
+    t = transformers
+    config = t.GPT2Config(
+        n_layer=3, n_head=2, n_embd=32, n_inner=72, n_positions=2000, vocab_size=300,
+        bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    model = sharp(t.GPT2LMHeadModel(config))
+    model.save_pretrained(root / "gpt2")
+    tokenizer = t.AutoTokenizer.from_pretrained(root / "gpt2")
+    prompt = tokenizer(PROMPT, return_tensors="pt")
+    found = {}
+    for name, options in SAMPLED.items():
+        torch.manual_seed(SEED)
+        length = prompt["input_ids"].shape[1]
+        said = model.generate(**prompt, max_new_tokens=24, pad_token_id=0, **options)[0, length:]
+        found[name] = tokenizer.decode(
+            said, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+    return found
+
+
 def main(root: Path) -> None:
-    (root / "expected.json").write_text(json.dumps({"texts": TEXTS, **tokenizers(root)}))
+    said = {"texts": TEXTS, **tokenizers(root)}
     np.savez(root / "pixels.npz", **images(root))
+    np.savez(root / "logits.npz", **answers(root))
+    (root / "expected.json").write_text(json.dumps({**said, "continued": continued(root)}))
     shutil.copytree(root / "gpt2", root / "damaged")
     (root / "damaged" / "tokenizer.json").write_text('{"version": "1.0"')
 
