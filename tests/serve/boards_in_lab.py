@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from prism_edge.plan import LOCAL
 from prism_edge.request import lead
 from prism_edge.spans import Recorder
 
+NONE: Mapping[str, float] = {}
 CLOSE_WAIT = "08"  # in /proc/net/tcp: a socket whose other end has gone and that nobody closed
 
 
@@ -38,14 +39,16 @@ class Held:
 
 
 class Boards:
-    """One daemon a board, the leader first; ``argv``: more words for a board's daemon."""
+    """One daemon a board, the leader first; ``limits``: of ``[serve]``."""
 
-    def __init__(self, lab: Lab, directory: Path, limits: str = "") -> None:
+    def __init__(self, lab: Lab, directory: Path, limits: Mapping[str, float] = NONE) -> None:
         self.lab = lab
         self.journal = directory / "journal.sqlite"
         self.model = wide_vit(directory / "net")
         settings = directory / "cluster.toml"
-        settings.write_text(f"{lab.cluster_toml.read_text()}\n{limits}")
+        assert "[serve]" not in lab.cluster_toml.read_text()
+        lines = ["[serve]", *(f"{key} = {value}" for key, value in limits.items()), ""]
+        settings.write_text(f"{lab.cluster_toml.read_text()}\n" + "\n".join(lines))
         self._argv = ["--cluster", str(settings), "--model", f"net={self.model}"]
         self._hosts = {host.name: host for host in lab.hosts()}
         self.names = list(self._hosts)

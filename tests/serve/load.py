@@ -81,11 +81,17 @@ class Load:
                     self._stop.wait(0.1)
 
 
-def ask(client: httpx.Client, url: str, case: Case) -> Told:
+def request_of(case: Case) -> tuple[bytes, dict[str, str]]:
+    """Its body and headers."""
     body, length = encode_request({"pixel_values": case.pixels}, {"plan": case.plan})
+    return body, {HEADER_LENGTH: str(length)}
+
+
+def ask(client: httpx.Client, url: str, case: Case) -> Told:
+    body, headers = request_of(case)
     sent_s = time.monotonic()
     try:
-        reply = client.post(url, content=body, headers={HEADER_LENGTH: str(length)})
+        reply = client.post(url, content=body, headers=headers)
     except httpx.HTTPError as error:
         return Told(sent_s=sent_s, took_s=time.monotonic() - sent_s, status=0, wrong=repr(error))
     return judged(reply, case, sent_s)
