@@ -129,6 +129,7 @@ class History:
             "now_s": round(now_s, 2),
             "bin_s": BIN_S,
             "window_s": BIN_S * BINS,
+            "up_s": round(now_s - self._start_s),
             "recent": {
                 "seconds": round(max(0.0, min(RECENT_S, now_s - self._start_s))),
                 "answered": sum(bin_.methods.total() for bin_ in recent),

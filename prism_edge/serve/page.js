@@ -28,6 +28,8 @@ function elapsed(value_s) {
   return hours ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
 }
 
+const lasting = (value_s) => (value_s < 59.5 ? `${Math.round(value_s)} s` : `${elapsed(value_s)} min`);
+
 // -- elements ---------------------------------------------------------------------------------------
 
 function make(tag, about = {}, ...inside) {
@@ -64,12 +66,11 @@ function figure(width, height, label) {
   return draw("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": label });
 }
 
-function timeAxis(svg, left, width, bottom, now_s, window_s, grid = true) {
-  const x = (t_s) => left + ((t_s - now_s + window_s) / window_s) * (width - left);
-  for (let ago = window_s; ago >= 0; ago -= 300) {
-    const at = x(now_s - ago), anchor = ago === window_s ? "start" : ago ? "middle" : "end";
-    if (grid) svg.append(draw("line", { class: "grid", x1: at, x2: at, y1: 6, y2: bottom }));
-    svg.append(draw("text", { x: at, y: bottom + 16, "text-anchor": anchor }, ago ? `−${ago / 60} min` : "now"));
+function timeAxis(svg, left, width, bottom, { end_s, window_s, tick_s }) {
+  const x = (t_s) => left + ((t_s - end_s + window_s) / window_s) * (width - left);
+  for (let ago = window_s; ago >= 0; ago -= tick_s) {
+    const anchor = ago === window_s ? "start" : ago ? "middle" : "end";
+    svg.append(draw("text", { x: x(end_s - ago), y: bottom + 16, "text-anchor": anchor }, ago ? `−${ago / 60} min` : "now"));
   }
   return x;
 }
@@ -78,7 +79,7 @@ function clockTime(t_s) {
   return new Date((t_s + offset_s) * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 }
 
-function mixFigure({ over_time, end_s, window_s, bin_s, width }) {
+function mixFigure({ over_time, frame, width }) {
   const height = 170, left = 40, bottom = height - 24;
   const svg = figure(width, height, "Batches over time by the method that ran");
   const sum = (bin) => Object.values(bin.methods).reduce((a, b) => a + b, bin.lost);
@@ -88,8 +89,8 @@ function mixFigure({ over_time, end_s, window_s, bin_s, width }) {
     svg.append(draw("line", { class: "grid", x1: left, x2: width, y1: y(count), y2: y(count) }));
     svg.append(draw("text", { x: left - 8, y: y(count) + 4, "text-anchor": "end" }, count));
   }
-  const x = timeAxis(svg, left, width, bottom, end_s, window_s, false);
-  const wide = Math.max(2, (bin_s / window_s) * (width - left) - 1.5);
+  const x = timeAxis(svg, left, width, bottom, frame);
+  const wide = Math.max(2, (frame.bin_s / frame.window_s) * (width - left) - 1.5);
   for (const bin of over_time) {
     let below = 0;
     const at = Math.max(left, x(bin.t_s)), said = [];
@@ -109,7 +110,7 @@ function mixFigure({ over_time, end_s, window_s, bin_s, width }) {
   return [svg];
 }
 
-function latencyFigure({ over_time, end_s, window_s, bin_s, width }) {
+function latencyFigure({ over_time, frame, width }) {
   const height = 180, left = 62, bottom = height - 24;
   const svg = figure(width, height, "Median and 95th percentile of the latency over time");
   const bins = over_time.filter((bin) => bin.p50_s != null);
@@ -124,10 +125,10 @@ function latencyFigure({ over_time, end_s, window_s, bin_s, width }) {
     svg.append(draw("line", { class: "grid", x1: left, x2: width, y1: y(tick), y2: y(tick) }));
     svg.append(draw("text", { x: left - 8, y: y(tick) + 4, "text-anchor": "end" }, seconds(Number(tick.toPrecision(1))).replace(/\.0+ /, " ")));
   }
-  const x = timeAxis(svg, left, width, bottom, end_s, window_s, false);
+  const x = timeAxis(svg, left, width, bottom, frame);
   for (const [name, kind] of [["p95_s", "ring"], ["p50_s", "dot"]])
     for (const bin of bins) {
-      const dot = draw("circle", { class: kind, cx: Math.max(left, x(bin.t_s + bin_s / 2)), cy: y(bin[name]), r: (kind === "dot" ? 3.2 : 2.8) * (width < 600 ? 0.6 : 1) });
+      const dot = draw("circle", { class: kind, cx: Math.max(left, x(bin.t_s + frame.bin_s / 2)), cy: y(bin[name]), r: (kind === "dot" ? 3.2 : 2.8) * (width < 600 ? 0.6 : 1) });
       dot.append(draw("title", {}, `${clockTime(bin.t_s)}: median ${seconds(bin.p50_s)}, 95 % ${seconds(bin.p95_s)}`));
       svg.append(dot);
     }
@@ -136,7 +137,7 @@ function latencyFigure({ over_time, end_s, window_s, bin_s, width }) {
 
 function powerFigure(trace, { end_s, window_s, bin_s }, most_w) {
   const width = 300, height = 36;
-  const svg = figure(width, height, "Power over the last 15 minutes");
+  const svg = figure(width, height, "Power over time");
   svg.setAttribute("preserveAspectRatio", "none");
   svg.append(draw("line", { class: "grid", x1: 0, x2: width, y1: height - 1, y2: height - 1 }));
   let path = "", before_s = -Infinity;
@@ -156,10 +157,6 @@ const GOOD = new Set(["in service", "ready"]);
 let offset_s = 0, last = null;
 
 function show(now) {
-  last = now;
-  document.body.classList.remove("stale");
-  for (const id of ["lost", "ask"]) $(id).hidden = true;
-  $("shown").hidden = false;
   const worker = now.role === "worker", boards = withPower(now);
   document.title = `${now.state} · ${now.board ?? now.cluster}`;
   $("name").textContent = worker ? `${now.board}, worker of ${now.cluster}` : now.cluster;
@@ -170,21 +167,22 @@ function show(now) {
   const tags = [KINDS[now.kind], boards.some((board) => board.source === "modelled") && "power: modelled"];
   fill("tags", tags.filter(Boolean), (said) => said.flatMap((text) => [make("span", { class: "tag warn", text }), " "]));
   const group = now.epoch == null ? "no group" : `group ${now.epoch}`;
-  $("about").textContent = [!worker && boards.length > 1 && group, `prism-edge ${now.version}`, now.release && `release ${now.release}`].filter(Boolean).join(" · ");
+  $("about").textContent = [(worker || boards.length > 1) && group, `prism-edge ${now.version}`, now.release && `release ${now.release}`].filter(Boolean).join(" · ");
   $("elsewhere").hidden = !worker;
   if (worker) {
     $("leader").textContent = now.leader;
     $("leader").href = /^https?:/.test(now.leader_url) ? now.leader_url : "#";
   }
   const width = Math.max(280, $("shown").clientWidth);
-  const frame = { end_s: (Math.floor(now.now_s / now.bin_s) + 1) * now.bin_s, window_s: now.window_s, bin_s: now.bin_s };
+  const [window_s, tick_s] = [[120, 60], [360, 120]].find(([long_s]) => now.up_s < long_s) ?? [now.window_s, 300];
+  const frame = { end_s: (Math.floor(now.now_s / now.bin_s) + 1) * now.bin_s, window_s, tick_s, bin_s: now.bin_s };
   fill("tiles", tiles(now, worker, boards), (all) => all.map(([value, said, kind]) => make("div", { class: "tile" }, make("b", { text: value, class: kind }), make("span", { text: said }))));
   $("boards-part").hidden = !boards.length;
   fill("boards", { boards, frame }, boardRows);
   for (const id of ["plans", "latency", "decisions"]) $(`${id}-part`).hidden = worker;
   fill("methods", now.methods, methodKey);
-  fill("mix", { ...frame, over_time: now.over_time, width, offset_s }, mixFigure);
-  fill("latency", { ...frame, over_time: now.over_time, width, offset_s }, latencyFigure);
+  fill("mix", { frame, over_time: now.over_time, width, offset_s }, mixFigure);
+  fill("latency", { frame, over_time: now.over_time, width, offset_s }, latencyFigure);
   fill("decisions", { all: now.decisions, offset_s }, decisionRows);
   $("events-part").hidden = !now.events.length;
   fill("events", { all: now.events, offset_s }, eventRows);
@@ -198,16 +196,16 @@ function withPower(now) {
 }
 
 function tiles(now, worker, boards) {
-  const { recent } = now, few = (least) => (recent.answered && recent.answered < least ? "†" : "");
-  const span = `last ${elapsed(recent.seconds)} min`;
+  const { recent } = now, span = `last ${lasting(recent.seconds)}`;
+  const share = (percent, least) => `${percent} % of ${recent.answered && recent.answered < least ? `only ${recent.answered} ` : ""}batches`;
   const power = boards.map((board) => board.power_w), all_w = power.reduce((sum, w) => sum + w, 0);
   const missing = power.filter((w) => w == null).length;
   const watt = power.length > missing && [watts(all_w), `power of ${missing ? `${power.length - missing} of ${power.length} boards` : power.length > 1 ? "all boards" : "this board"}, now`];
   if (worker) return watt ? [watt] : [];
   return [
     [seconds(recent.p50_s), `median latency, ${span}`],
-    [seconds(recent.p95_s) + few(20), `95 % of batches${few(20) && ` († of ${recent.answered})`}`],
-    [seconds(recent.p99_s) + few(100), `99 % of batches${few(100) && ` († of ${recent.answered})`}`],
+    [seconds(recent.p95_s), share(95, 20)],
+    [seconds(recent.p99_s), share(99, 100)],
     [recent.answered, `batches answered, ${span}`],
     [recent.lost, "batches lost", recent.lost && "warn"],
     [now.queue ?? 0, now.busy ? "requests wait, one batch runs" : "requests wait"],
@@ -223,13 +221,13 @@ const linkSaid = (link) => (link ?? "link unknown").replace(/ [\d.,]+ \S+\/s/, "
 function boardRows({ boards, frame }) {
   const most_w = Math.max(0.1, ...boards.flatMap((board) => (board.trace ?? []).map(([, power_w]) => power_w)));
   return boards.map((board) => {
-    const silent = board.silent_s == null ? null : `silent for ${board.silent_s < 60 ? `${Math.round(board.silent_s)} s` : `${elapsed(board.silent_s)} min`}`;
+    const silent = board.silent_s == null ? null : `silent for ${lasting(board.silent_s)}`;
     const state = make("b", { text: board.state, class: GOOD.has(board.state) ? "good" : "warn" });
     return make("tr", {},
       make("td", { class: "head" }, make("span", {}, make("b", { text: board.name }), make("small", { text: [board.leads && boards.length > 1 && "leader", board.address].filter(Boolean).join(", ") }))),
       cell("State", state, "", silent, board.why),
       cell("Power", watts(board.power_w), "", board.source === "modelled" ? "modelled" : board.source && "on-board sensor", board.source && board.power_w == null && "no reading now"),
-      make("td", { label: "15 min", class: "trace" }, board.trace ? powerFigure(board.trace, frame, most_w) : make("span", { class: "soft", text: "no readings" })));
+      make("td", { label: "Over time", class: "trace" }, board.trace ? powerFigure(board.trace, frame, most_w) : make("span", { class: "soft", text: "no readings" })));
   });
 }
 
@@ -247,7 +245,7 @@ function decisionRows({ all }) {
     const wait_s = batch.latency_s == null ? 0 : batch.latency_s - batch.run_s;
     return make("tr", {},
       make("td", { class: "head" }, make("span", {}, clockTime(batch.t_s), make("small", { text: `${batch.model}, batch ${batch.batch}` }))),
-      cell("Plan", plan, "plan", batch.forced && "named by the request"),
+      cell("Plan", plan, "plan"),
       cell("Predicted", batch.predicted_s == null ? "–" : seconds(batch.predicted_s), "n"),
       cell("Measured", batch.ok ? seconds(batch.run_s) : make("b", { class: "warn", text: "lost" }), "n",
         off != null && `${off < 0 ? "−" : "+"}${Math.abs(100 * off).toFixed(Math.abs(off) < 0.1 ? 1 : 0)} %`, batch.ok && wait_s > 0.01 && `waited ${seconds(wait_s)}`),
@@ -285,6 +283,10 @@ function take(block) {
   const now = JSON.parse(data);
   if (heard_ms === null) offset_s = Math.round(Date.now() / 1000 - now.now_s);
   heard_ms = Date.now();
+  last = now;
+  document.body.classList.remove("stale");
+  for (const id of ["lost", "ask"]) $(id).hidden = true;
+  $("shown").hidden = false;
   show(now);
 }
 
