@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from prism_edge import __version__
-from prism_edge.cli import bench, check, codebook, demo, deploy, infer, lab, profile, report, serve
+from prism_edge.cli import (
+    bench,
+    check,
+    codebook,
+    demo,
+    deploy,
+    generate,
+    infer,
+    lab,
+    profile,
+    report,
+    serve,
+)
 from prism_edge.cli import plan as plan_cmd
 from prism_edge.errors import PlanError, PrismError, SettingsError
 
@@ -23,6 +35,7 @@ app.add_typer(lab.app, name="lab")
 app.command("serve")(serve.serve)
 app.add_typer(profile.app)
 app.command("infer")(infer.infer)
+app.command("generate")(generate.generate)
 app.command("codebook")(codebook.codebook)
 app.command("check")(check.check)
 app.add_typer(deploy.app, name="deploy")
