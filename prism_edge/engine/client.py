@@ -21,13 +21,15 @@ from prism_edge.errors import (
     PeerLostError,
     PlanError,
     PrismError,
+    TooLargeError,
 )
 from prism_edge.settings import ModelSettings
 from prism_edge.tables.staging_rule import AUTO
 
 Popen = Callable[[Sequence[str]], "subprocess.Popen[bytes]"]
 KINDS: dict[str, type[PrismError]] = {
-    kind.__name__: kind for kind in (InputError, PlanError, ModelError, PeerLostError)
+    kind.__name__: kind
+    for kind in (InputError, TooLargeError, PlanError, ModelError, PeerLostError)
 }
 
 

@@ -28,7 +28,7 @@ from prism_edge.engine.kernel import attention_kernel
 from prism_edge.engine.loaded import describe, manifest_of, warm_up
 from prism_edge.engine.measure import measure
 from prism_edge.engine.member import Membership, Seat
-from prism_edge.engine.memory import memory_of
+from prism_edge.engine.memory import memory_of, no_memory
 from prism_edge.engine.messages import Message, read_message, write_message
 from prism_edge.engine.order import carry_out, extent, not_finite, tensors
 from prism_edge.engine.staging import prepare, stage
@@ -137,6 +137,7 @@ class Engine:
 
     def _failed(self, number: int | None, error: Exception) -> None:
         """An order is answered with what went wrong."""
+        error = no_memory(error) or error
         if not isinstance(error, PrismError):
             traceback.print_exception(error)
         name = type(error).__name__

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from prism_edge.errors import TooLargeError
 from prism_edge.families.model import Model
 
 PROCESS = Path("/proc/self")
@@ -59,3 +60,15 @@ def weights_bytes(models: Iterable[Model]) -> int:
         elif dataclasses.is_dataclass(thing):
             todo += [getattr(thing, field.name) for field in dataclasses.fields(thing)]
     return sum(found.values())
+
+
+def no_memory(error: Exception) -> TooLargeError | None:
+    """``error`` in the user's words if it says that memory ran out, the board's or its GPU's."""
+    said = str(error)
+    words = ("allocate memory", "out of memory", "not enough memory")
+    if not isinstance(error, MemoryError) and not any(one in said for one in words):
+        return None
+    return TooLargeError(
+        f"there is no memory for that much at once ({said.splitlines()[0] if said else 'RAM'}); "
+        f"send fewer rows, or set a smaller [serve] max_batch"
+    )
