@@ -1,4 +1,4 @@
-"""``prism-edge infer``: one request, to a daemon or to engines started just for it."""
+"""``prism-edge infer``: requests to a daemon, or one to engines started just for it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, npt.NDArray[Any]]
 
-TOP = 5  # classes shown per answer
-SHOWN = 8  # answers of a batch shown, and numbers of an output
-
 
 def infer(
     model: Annotated[str, typer.Option(help="with --url the model's name, else its directory")],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="images, .npz, directories of them; - for lines from stdin"),
+    ] = None,
     url: Annotated[str | None, typer.Option(help="daemon, such as http://10.77.0.1:8000")] = None,
     local_cluster: Annotated[
         int | None, typer.Option(help="answer here, by this many processes", min=1, max=8)
@@ -36,8 +37,19 @@ def infer(
         Path | None, typer.Option(help=".npz whose keys are the model's forward arguments")
     ] = None,
     image: Annotated[Path | None, typer.Option(help="image file (with --url)")] = None,
-    text: Annotated[str | None, typer.Option(help="text (with --url and --tokenizer)")] = None,
+    text: Annotated[str | None, typer.Option(help="text (with --url)")] = None,
     tokenizer: Annotated[Path | None, typer.Option(help="directory of the tokenizer")] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(help="FILES per second as from a camera; drops late ones", min=0.01),
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="with --rate: go round FILES for so long", min=0.1)
+    ] = None,
+    concurrency: Annotated[int, typer.Option(help="FILES asked at once", min=1, max=64)] = 1,
+    retries: Annotated[
+        int, typer.Option(help="times to ask again when the daemon is full (0 with --rate)", min=0)
+    ] = 3,
     output: Annotated[Path | None, typer.Option(help=".npz to write the outputs to")] = None,
     token_file: Annotated[Path | None, typer.Option(help="file with the bearer token")] = None,
     authority: Annotated[
@@ -46,18 +58,38 @@ def infer(
     timeout: Annotated[float, typer.Option(help="longest wait in seconds", min=0.1)] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Answer one request.
+    """Answer one request, or FILES one by one: a line each, with --json a JSON object each.
 
     prism-edge infer --url http://10.77.0.1:8000 --model vit --image cat.jpg
+    prism-edge infer --url http://10.77.0.1:8000 --model vit photos/ --rate 10 --seconds 60
     prism-edge infer --model models/vit --plan prism:p=2,l=10 --local-cluster 2 --inputs in.npz
     """
+    from prism_edge.cli.infer_files import answer_files
+    from prism_edge.cli.infer_outputs import readable, summary
     from prism_edge.cli.inputs import read_image, read_npz, read_text, read_token, write_npz
+    from prism_edge.client.connection import Where
+    from prism_edge.client.feed import Pace
 
     wanted = None if plan is None else Plan.parse(plan)
     if (url is None) == (local_cluster is None):
         raise SettingsError("infer: give either --url of a daemon or --local-cluster P")
-    if sum(item is not None for item in (inputs, image, text)) != 1:
-        raise SettingsError("infer: give one of --inputs, --image and --text")
+    if sum(item is not None for item in (files or None, inputs, image, text)) != 1:
+        raise SettingsError("infer: give one of --inputs, --image and --text, or FILES")
+    token = None if token_file is None else read_token(token_file)
+    if files:
+        if local_cluster is not None or output is not None:
+            raise SettingsError("infer: FILES go to a daemon (--url), without --output")
+        assert url is not None
+        answer_files(
+            files,
+            Where(url=url, token=token, authority=authority, timeout_s=timeout),
+            model,
+            plan=wanted,
+            tokenizer=tokenizer,
+            pace=Pace(concurrency=concurrency, retries=retries, rate_hz=rate, seconds=seconds),
+            as_json=as_json,
+        )
+        return
     if local_cluster is not None:
         if inputs is None:
             raise SettingsError("infer: --local-cluster takes --inputs FILE.npz")
@@ -74,9 +106,15 @@ def infer(
             assert text is not None
             return read_text(text, tokenizer, takes)
 
-        token = None if token_file is None else read_token(token_file)
         outputs, about = _there(
-            url, model, wanted, prepare, token=token, timeout_s=timeout, authority=authority
+            url,
+            model,
+            wanted,
+            prepare,
+            token=token,
+            timeout_s=timeout,
+            authority=authority,
+            retries=retries,
         )
     if output is not None:
         write_npz(output, outputs)
@@ -88,48 +126,6 @@ def infer(
         if value is not None:
             print(f"{key:10} {value}")
     print("\n".join(readable(outputs)))
-
-
-def summary(outputs: Arrays) -> dict[str, object]:
-    """Outputs as JSON values: their shape, and the top class of every answer of a classifier."""
-    described: dict[str, object] = {}
-    for name, array in outputs.items():
-        item: dict[str, object] = {"shape": list(array.shape)}
-        if is_classes(name, array):
-            item["top"] = [int(row.argmax()) for row in array]
-        described[name] = item
-    return described
-
-
-def readable(outputs: Arrays) -> list[str]:
-    """Outputs as lines: a classifier's likeliest classes, else shape and first numbers."""
-    lines = []
-    for name, array in outputs.items():
-        if not is_classes(name, array):
-            first = " ".join(f"{value:.4g}" for value in array.ravel()[:SHOWN])
-            lines.append(f"{name} {list(array.shape)}: {first} ...")
-            continue
-        for index, row in enumerate(array[:SHOWN]):
-            best = sorted(range(len(row)), key=lambda k: -row[k])[:TOP]
-            shares = softmax(row)
-            ranking = "  ".join(f"class {k} {100 * shares[k]:.1f} %" for k in best)
-            lines.append(f"answer {index}: {ranking}")
-        if len(array) > SHOWN:
-            lines.append(f"... and {len(array) - SHOWN} more answers")
-    return lines
-
-
-def is_classes(name: str, array: npt.NDArray[Any]) -> bool:
-    """True for one score per class and answer."""
-    return name == "logits" and array.ndim == 2
-
-
-def softmax(row: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Scores as shares of one."""
-    import numpy as np
-
-    powers = np.exp(row.astype(np.float64) - row.max())
-    return powers / powers.sum()  # type: ignore[no-any-return]
 
 
 def _here(
@@ -155,14 +151,18 @@ def _there(
     token: str | None,
     timeout_s: float,
     authority: Path | None,
+    retries: int,
 ) -> tuple[Arrays, dict[str, object]]:
     import time
 
+    from prism_edge.client.feed import patiently
     from prism_edge.serve.oip_client import Daemon
 
+    parameters = {} if plan is None else {"plan": str(plan)}
     with Daemon(url, token=token, timeout_s=timeout_s, authority=authority) as daemon:
-        arrays = prepare(daemon.inputs(model))
+        takes, _ = patiently(lambda: daemon.inputs(model), retries)
+        arrays = prepare(takes)
         start_s = time.monotonic()
-        reply = daemon.infer(model, arrays, {} if plan is None else {"plan": str(plan)})
+        reply, _ = patiently(lambda: daemon.infer(model, arrays, parameters), retries)
         seconds = time.monotonic() - start_s
     return reply.outputs, {"seconds": seconds, **reply.parameters}

@@ -50,10 +50,17 @@ def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
 
 
 def read_image(path: Path, inputs: Sequence[TensorInfo]) -> Arrays:
-    """An image file in the size the model takes, as raw pixels.  -> uint8 [1,C,H,W]"""
+    """An image file as it is, where the daemon prepares it: BYTES [1]; else in the size the model
+    takes, as raw pixels: uint8 [1,C,H,W]."""
     import numpy as np
     from PIL import Image, UnidentifiedImageError
 
+    if _encoded("image", inputs):
+        try:
+            return {"image": np.array([path.read_bytes()], np.object_)}
+        except OSError as error:
+            said = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
+            raise InputError(f"{path}: {said}") from error
     pixels = next((info for info in inputs if len(info.shape) == 4), None)
     if pixels is None:
         takes = ", ".join(info.name for info in inputs)
@@ -73,7 +80,12 @@ def read_image(path: Path, inputs: Sequence[TensorInfo]) -> Arrays:
 
 
 def read_text(text: str, tokenizer: Path | None, inputs: Sequence[TensorInfo]) -> Arrays:
-    """A text as token ids and whatever else of its tokenizer the model takes.  -> int64 [1,N]"""
+    """A text as it is, where the daemon has the tokenizer and none is given here: BYTES [1]; else
+    as token ids and whatever else of its tokenizer the model takes: int64 [1,N]."""
+    import numpy as np
+
+    if tokenizer is None and _encoded("text", inputs):
+        return {"text": np.array([text.encode()], np.object_)}
     names = [info.name for info in inputs]
     if "input_ids" not in names:
         raise InputError(f"--text: this model takes {', '.join(names)}, no text")
@@ -81,7 +93,6 @@ def read_text(text: str, tokenizer: Path | None, inputs: Sequence[TensorInfo]) -
         raise SettingsError("--text needs --tokenizer DIR, the model's own directory as a rule")
     if not tokenizer.is_dir():  # else transformers would look for it on the Internet
         raise SettingsError(f"--tokenizer {tokenizer}: no such directory")
-    import numpy as np
     from transformers import AutoTokenizer
 
     try:
@@ -104,6 +115,11 @@ def read_token(path: Path) -> str:
     if not token:
         raise SettingsError(f"--token-file {path}: is empty")
     return token
+
+
+def _encoded(name: str, inputs: Sequence[TensorInfo]) -> bool:
+    """Whether the daemon takes what users have, encoded, under that name."""
+    return any(info.name == name and info.datatype == "BYTES" for info in inputs)
 
 
 def _number(path: Path, name: str, array: Any) -> npt.NDArray[Any]:

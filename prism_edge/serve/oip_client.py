@@ -125,7 +125,8 @@ class Daemon:
                 advice = "give --authority, and a name or an address that its certificate holds"
             raise UnreachableError(f"{self._url}: {said}; {advice}") from error
         if response.status_code >= 400:
-            raise refusal(self._url, response.status_code, response.content)
+            again = response.headers.get("Retry-After")
+            raise refusal(self._url, response.status_code, response.content, again)
         return response
 
 
@@ -168,14 +169,17 @@ def decode_response(body: bytes, header_length: int | None) -> Reply:
     return Reply(outputs=outputs, parameters=document.get("parameters") or {})
 
 
-def refusal(url: str, status: int, body: bytes) -> PrismError:
-    """What a refused request raises, in the daemon's own words."""
+def refusal(url: str, status: int, body: bytes, again: str | None = None) -> PrismError:
+    """What a refused request raises, in the daemon's own words; ``again``: its Retry-After."""
     try:
         said = str(json.loads(body)["error"])
     except (ValueError, KeyError, TypeError):
         said = body[:200].decode(errors="replace").strip() or "without a word"
     advice = "; give --token-file" if status in (401, 403) else ""
-    return REFUSALS.get(status, ClusterError)(f"{url} answered {status}: {said}{advice}")
+    error = REFUSALS.get(status, ClusterError)(f"{url} answered {status}: {said}{advice}")
+    if isinstance(error, UnavailableError) and again is not None and again.isdecimal():
+        error.retry_after_s = float(again)
+    return error
 
 
 def _document(url: str, body: bytes) -> Mapping[str, object]:

@@ -15,7 +15,7 @@ import pytest
 from twin_daemon import serving
 
 from prism_edge.cli import main
-from prism_edge.cli.infer import readable, softmax, summary
+from prism_edge.cli.infer_outputs import readable, softmax, summary
 
 REFERENCE = Path(__file__).parents[1] / "families" / "reference.py"
 WORDS = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]", "small", "boards", "answer", "together"]

@@ -119,3 +119,17 @@ def test_a_token_is_read_without_its_newline(tmp_path: Path) -> None:
         read_token(tmp_path / "token")
     with pytest.raises(SettingsError, match="cannot be read"):
         read_token(tmp_path / "nothing")
+
+
+def test_a_daemon_that_prepares_gets_what_the_user_has(tmp_path: Path) -> None:
+    """Its own preprocessor is the model's; nothing is done to the file here."""
+    (tmp_path / "a.jpg").write_bytes(b"encoded")
+    takes = [
+        TensorInfo(name="pixel_values", datatype="FP32", shape=(-1, 3, 4, 4)),
+        TensorInfo(name="image", datatype="BYTES", shape=(-1,)),
+        TensorInfo(name="text", datatype="BYTES", shape=(-1,)),
+    ]
+    assert read_image(tmp_path / "a.jpg", takes)["image"].tolist() == [b"encoded"]
+    assert read_text("grüß", None, takes)["text"].tolist() == ["grüß".encode()]
+    with pytest.raises(InputError, match="no such file"):
+        read_image(tmp_path / "b.jpg", takes)

@@ -213,3 +213,10 @@ def test_a_server_of_another_kind_is_recognised(
                 daemon.infer("m", {"x": X}, {})
     finally:
         stage.app = None
+
+
+@pytest.mark.parametrize(("again", "expected"), [("7", 7.0), (None, 1.0), ("Fri, 31 Dec", 1.0)])
+def test_a_full_daemon_says_when_to_ask_again(again: str | None, expected: float) -> None:
+    error = refusal("http://h", 503, b'{"error": "full"}', again)
+    assert isinstance(error, UnavailableError)
+    assert error.retry_after_s == expected
