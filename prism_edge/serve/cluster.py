@@ -111,7 +111,7 @@ class Cluster:
                 self._record.sample(
                     Sample(board=board, t_s=float(t_s), power_w=float(power_w), source=source)
                 )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"not a hello: {error!r}; does the board run this version?") from error
         self._heard[board] = time.monotonic()
         self._state = lifecycle.hello(self._state, hello, self._heard[board])

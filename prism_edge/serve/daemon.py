@@ -235,7 +235,7 @@ def _add_cluster(app: FastAPI, cluster: Cluster, record: Record) -> None:
         body = await read_body(request, 1 << 20)
         try:
             said = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"not a hello: {error}") from error
         if not isinstance(said, dict):
             raise InputError("not a hello: expected a JSON object")

@@ -8,6 +8,7 @@ import json
 import logging
 import uuid
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -61,6 +62,8 @@ class Guard:
             return
         try:
             await self._app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            pass  # nobody waits for a reply
         except Exception:
             LOG.exception("request failed id=%s path=%r", request_id, scope["path"])
             if started:

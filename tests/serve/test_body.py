@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
-from prism_edge.errors import InputError
-from prism_edge.serve.body import unpack
+from prism_edge.errors import InputError, UnavailableError
+from prism_edge.serve.body import Held, Room, unpack
 
 
 @given(st.binary(max_size=200), st.sampled_from([gzip.compress, zlib.compress]))
@@ -52,3 +52,18 @@ def test_a_bomb_is_not_unpacked() -> None:
     bomb = gzip.compress(bytes(1 << 24))
     assert peak_bytes(bomb, 1 << 16) < 1 << 20
     assert peak_bytes(bomb, 1 << 24) >= 1 << 24  # the control: the measure sees what is made
+
+
+def test_bodies_under_way_share_one_room() -> None:
+    room = Room(10)
+    first, second = Held(room), Held(room)
+    first.take(4)
+    first.take(2)
+    second.take(4)
+    with pytest.raises(UnavailableError, match="hold 10 of 10 bytes for bodies; try again"):
+        second.take(1)
+    first.give_back()
+    second.take(6)
+    second.give_back()
+    second.give_back()  # once is enough
+    assert room.held_bytes == 0

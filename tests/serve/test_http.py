@@ -9,6 +9,7 @@ import socket
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -173,7 +174,7 @@ def test_the_documentation_names_every_path_and_metric() -> None:
     assert len(paths) == 17
     assert [path for path in sorted(paths) if f"`{path}`" not in page] == []
     helped = re.findall("# HELP ([a-z_]+) ", Metrics().render().decode())
-    assert len(helped) == 10
+    assert len(helped) == 11
     assert [name for name in helped if f"`{name}`" not in page] == []
 
 
@@ -490,6 +491,27 @@ def test_a_client_that_hangs_up_cancels_its_request(serve: Any) -> None:
         assert twin.asked.wait(30)
         assert not twin.cancelled.is_set()
     assert twin.cancelled.wait(30)
+
+
+def test_bodies_that_wait_for_answers_leave_no_room_for_more(serve: Any) -> None:
+    twin = Hanging()
+    body = json.dumps(ASK).encode()
+    served = serve(twin, max_body_bytes=len(body))
+    url = served.url + INFER
+    with ExitStack() as stack:
+        for _ in range(4):
+            twin.asked.clear()
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", served.port)))
+            connection.sendall(request_bytes(served.port))
+            assert twin.asked.wait(30)
+        reply = httpx.post(url, content=body, trust_env=False)
+        refused(reply, 503, f"hold {4 * len(body)} of {4 * len(body)} bytes for bodies")
+        assert reply.headers["retry-after"] == "1"
+        twin.cancelled.clear()
+    assert twin.cancelled.wait(30)
+    twin.infer = Echo().infer  # type: ignore[method-assign]
+    replies = iter(lambda: httpx.post(url, content=body, trust_env=False).status_code, 200)
+    assert set(replies) <= {503}  # until all four have gone
 
 
 def test_a_client_that_hangs_up_in_its_body_leaves_the_server_well(serve: Any) -> None:
