@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from prism_edge.engine.client import EngineGoneError
-from prism_edge.errors import DeadlineError, InputError, UnavailableError
+from prism_edge.errors import InputError, UnavailableError
 from prism_edge.plan import Plan
 from prism_edge.serve.batcher import Waiting
 from prism_edge.serve.choice import Choice, wanted_plan
@@ -222,8 +222,8 @@ class Generations:
                 else:
                     said.append(found.token)
                     put(found)
-        except (DeadlineError, asyncio.CancelledError) as error:
-            if isinstance(error, DeadlineError):
+        except BaseException as error:
+            if isinstance(error, Exception):
                 put(error)  # its client need not wait for the engine to stop
             stopped = self._keep(tokens.stop(self._timeout_s))
             await asyncio.shield(stopped)  # a client that is told and leaves does not end it

@@ -216,6 +216,20 @@ def test_a_token_that_is_enough_is_the_last(wish: int, tmp_path: Path) -> None:
     assert row.ok
 
 
+def test_a_bug_of_the_listener_stops_the_engine_too(tmp_path: Path) -> None:
+    def enough(said: Said) -> bool:
+        raise ZeroDivisionError("a bug")
+
+    async def scene() -> None:
+        async with leading(tmp_path) as leader:
+            with pytest.raises(ZeroDivisionError):
+                await said_by(leader, prompt(WRITE_SILENT, enough=enough))
+            await until(lambda: leader.status()["generations"] == 0)
+
+    play(scene)
+    assert len(orders_of(tmp_path, "cancel")) == 1
+
+
 def test_a_client_that_hangs_up_stops_the_engine(tmp_path: Path) -> None:
     async def scene() -> None:
         async with leading(tmp_path) as leader:
