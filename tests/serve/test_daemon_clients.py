@@ -1,0 +1,75 @@
+"""NVIDIA's client and a real daemon: whatever the form of a request, Hugging Face's numbers."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tritonclient.http as triton
+import tritonclient.http.aio as triton_aio
+from daemons import Serving, serving
+from test_daemon import EXACT, KINDS, case, error, reference
+
+from prism_edge.serve.datatypes import Array, datatype_of
+
+pytestmark = [pytest.mark.gloo, pytest.mark.slow]
+__all__ = ["reference"]  # a fixture
+FORMS = list(itertools.product([True, False], [True, False], [None, "gzip", "deflate"]))
+
+
+@pytest.fixture(scope="module")
+def daemon(reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    models = [f"--model={name}={reference / name}" for name in KINDS]
+    journal = tmp_path_factory.mktemp("clients") / "j.sqlite"
+    with serving(*models, "--port", "0", "--journal", str(journal)) as found:
+        yield found.until_ready()
+
+
+def tensors(inputs: dict[str, Array], *, binary: bool) -> list[Any]:
+    """The request's inputs; a second one goes the other way, so that both kinds are mixed."""
+    found = []
+    for index, (name, array) in enumerate(inputs.items()):
+        found.append(triton.InferInput(name, list(array.shape), datatype_of(array)))
+        found[-1].set_data_from_numpy(array, binary_data=binary == (index % 2 == 0))
+    return found
+
+
+@pytest.mark.parametrize("model", KINDS)
+def test_json_binary_mixed_and_packed_give_one_answer(
+    daemon: Serving, reference: Path, model: str
+) -> None:
+    inputs, logits, real = case(reference, model)
+    found: list[Array] = []
+    with triton.InferenceServerClient(daemon.url.removeprefix("http://")) as client:
+        for binary_in, binary_out, packed in FORMS:
+            result = client.infer(
+                model,
+                tensors(inputs, binary=binary_in),
+                outputs=[triton.InferRequestedOutput("logits", binary_data=binary_out)],
+                request_compression_algorithm=packed,
+                response_compression_algorithm=packed,
+            )
+            found.append(result.as_numpy("logits"))
+    assert error(found[0], logits, real) < EXACT
+    assert all(np.array_equal(one, found[0]) for one in found)
+
+
+def test_the_asynchronous_client_asks_many_at_once(daemon: Serving, reference: Path) -> None:
+    inputs, logits, real = case(reference, "vit")
+
+    async def ask_all() -> list[Array]:
+        address = daemon.url.removeprefix("http://")
+        async with triton_aio.InferenceServerClient(address) as client:
+            assert await client.is_server_ready()
+            asked = [
+                client.infer("vit", tensors(inputs, binary=binary)) for binary in (True, False) * 4
+            ]
+            return [reply.as_numpy("logits") for reply in await asyncio.gather(*asked)]
+
+    for found in asyncio.run(ask_all()):
+        assert error(found, logits, real) < EXACT
