@@ -197,15 +197,15 @@ function withPower(now) {
 
 function tiles(now, worker, boards) {
   const { recent } = now, span = `last ${lasting(recent.seconds)}`;
-  const share = (percent, least) => `${percent} % of ${recent.answered && recent.answered < least ? `only ${recent.answered} ` : ""}batches`;
+  const rank = (percent, least) => `${percent}th percentile${recent.answered && recent.answered < least ? `, of only ${recent.answered} batches` : ""}`;
   const power = boards.map((board) => board.power_w), all_w = power.reduce((sum, w) => sum + w, 0);
   const missing = power.filter((w) => w == null).length;
   const watt = power.length > missing && [watts(all_w), `power of ${missing ? `${power.length - missing} of ${power.length} boards` : power.length > 1 ? "all boards" : "this board"}, now`];
   if (worker) return watt ? [watt] : [];
   return [
     [seconds(recent.p50_s), `median latency, ${span}`],
-    [seconds(recent.p95_s), share(95, 20)],
-    [seconds(recent.p99_s), share(99, 100)],
+    [seconds(recent.p95_s), rank(95, 20)],
+    [seconds(recent.p99_s), rank(99, 100)],
     [recent.answered, `batches answered, ${span}`],
     [recent.lost, "batches lost", recent.lost && "warn"],
     [now.queue ?? 0, now.busy ? "requests wait, one batch runs" : "requests wait"],
