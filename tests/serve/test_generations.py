@@ -274,6 +274,17 @@ def test_an_engine_that_falls_silent_is_replaced(tmp_path: Path) -> None:
     play(scene)
 
 
+def test_a_client_that_does_not_read_keeps_nobody_waiting(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with leading(tmp_path, max_batch=1) as leader:
+            stream = leader.generate(prompt())
+            assert (await anext(stream)).token == 21
+            assert len(await said_by(leader, prompt())) == 4
+            assert [said.token async for said in stream] == [22, 23, 24]
+
+    play(scene)
+
+
 def test_a_few_are_answered_at_once_and_the_queue_is_bounded(tmp_path: Path) -> None:
     async def scene() -> None:
         async with leading(tmp_path, max_batch=1, queue=1) as leader:
