@@ -14,7 +14,7 @@ from prism_edge.deploy.facts import Facts
 from prism_edge.deploy.outcome import Outcome, State
 from prism_edge.deploy.site import Site
 from prism_edge.deploy.step import Activate, Step
-from prism_edge.errors import PrismError
+from prism_edge.errors import PrismError, UnreachableError
 from prism_edge.settings import BoardSettings
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ Tell: TypeAlias = Callable[[str, str], None]  # a board's name, and what it does
 
 class Part:
     """What a push knows of one board. ``early``: steps that had to come before it could be planned;
-    ``state``: None while nothing is decided."""
+    ``state``: None while nothing is decided; ``lost``: it was out of reach when it failed."""
 
     def __init__(self, settings: BoardSettings) -> None:
         self.settings = settings
@@ -36,6 +36,7 @@ class Part:
         self.new: str | None = None
         self.state: State | None = None
         self.error: str | None = None
+        self.lost = False
         self._stack = ExitStack()
         self._began_s = time.monotonic()
         self._ended_s = self._began_s
@@ -132,6 +133,7 @@ class Together:
         try:
             work(part)
         except PrismError as error:
+            part.lost = isinstance(error, UnreachableError)
             part.fail(str(error))
         except _Stopped:
             part.state = "interrupted"

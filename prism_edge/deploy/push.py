@@ -158,7 +158,7 @@ class _Push:
         """The canary, the other workers, the leader."""
         leader = self._order.settings.leader
         waiting = [part for part in self._alive() if part.to_do(Activate)]
-        if any(part.name == leader and part.facts is None for part in self._parts):
+        if any(part.name == leader and (part.lost or not part.facts) for part in self._parts):
             why = f"the leader {leader} cannot be asked whether all of them work together"
             self._wait_for_another_push(waiting, why)
             return
@@ -206,7 +206,7 @@ class _Push:
         """Who is asked for the group; None: nobody else is there that could be in it."""
         name = self._order.settings.leader
         if not any(part.name != name for part in switched):
-            others = [part for part in self._parts if part.name != name and part.serves]
+            others = [p for p in self._parts if p.name != name and p.serves and not p.lost]
             return switched[0].site if switched and others else None
         for part in self._parts:
             if part.name == name:

@@ -14,7 +14,7 @@ from paper_board import after, bundle, facts, goods, private, settings, wished
 from prism_edge.deploy.facts import Facts
 from prism_edge.deploy.outcome import Outcome, exit_code
 from prism_edge.deploy.push import Order, push
-from prism_edge.deploy.step import Activate, MakeMeshKey, Prune, Step
+from prism_edge.deploy.step import Activate, MakeMeshKey, MakeRelease, Prune, Step
 from prism_edge.deploy.wish import Wish
 from prism_edge.errors import ClusterError, SettingsError, UnreachableError
 from prism_edge.mesh import MeshSettings
@@ -117,6 +117,14 @@ def fails(board: str, kind: type[Step]) -> Fault:
     return fault
 
 
+def vanishes(board: str) -> Fault:
+    def fault(name: str, step: Step) -> None:
+        if name == board:
+            raise UnreachableError(f"board {name}: the connection is lost")
+
+    return fault
+
+
 def states(found: Mapping[str, Outcome]) -> list[str]:
     return [outcome.state for outcome in found.values()]
 
@@ -198,6 +206,36 @@ def test_nobody_is_switched_while_the_leader_is_off() -> None:
     assert states(found) == ["failed", "prepared", "prepared"]
     assert "the leader edge-1 cannot be asked" in str(found["edge-2"].error)
     assert world.serving() == before
+
+
+def test_nobody_is_switched_when_the_leader_vanishes_before_it_is_its_turn() -> None:
+    world = World()
+    world.push()
+    before = world.serving()
+    world.code, world.fault = "b", vanishes("edge-1")
+    found = world.push()
+    assert states(found) == ["failed", "prepared", "prepared"]
+    assert world.serving() == before
+
+
+def test_a_leader_whose_only_worker_vanishes_waits_for_no_group() -> None:
+    world = World(boards=2)
+    world.push()
+    world.code, world.fault = "b", vanishes("edge-2")
+    world.group = "the group is not formed yet"
+    world.asked.clear()
+    found = world.push()
+    assert states(found) == ["changed", "failed"]
+    assert world.asked == []
+
+
+def test_a_leader_whose_only_worker_failed_must_still_work_with_it() -> None:
+    world = World(boards=2)
+    world.push()
+    world.code, world.fault = "b", fails("edge-2", MakeRelease)
+    world.asked.clear()
+    assert states(world.push()) == ["changed", "failed"]
+    assert world.asked == [("edge-1", ("edge-1",))]
 
 
 def test_boards_that_do_not_come_together_go_back() -> None:
