@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from prism_edge.cli.deploy_options import AcceptNew, AsJson, AskSudo, Cluster, Limit
+from prism_edge.cli.deploy_table import print_rows
 
 if TYPE_CHECKING:
     from prism_edge.deploy.status import Row, Status
+
+_HEAD = ("board", "release", "service", "since", "in group", "before")
 
 
 def status(
@@ -39,30 +42,24 @@ def status(
 
 
 def _show(found: Status) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("board", "release", "service", "since", "in group", "before", "why"):
-        table.add_column(name, overflow="fold")
+    print_rows([_HEAD, *(_cells(row) for row in found.rows)])
     for row in found.rows:
-        table.add_row(*_cells(row))
-    console = Console()
-    console.print(table)
+        if row.why is not None:
+            about = "" if row.why.startswith("board ") else f"board {row.board}: "
+            print(f"{about}{row.why}")
     plans = ", ".join(f"{count} by {plan}" for plan, count in found.plans.items())
     if plans:
-        console.print(f"last requests: {plans}", markup=False)
+        print(f"last requests: {plans}")
     if found.last is not None:
-        console.print(f"last reason: {found.last['why']}", markup=False)
+        print(f"last reason: {found.last['why']}")
     if found.degraded is not None:
-        console.print(f"degraded: {found.degraded}", markup=False)
+        print(f"degraded: {found.degraded}")
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     state = row.state
     if state is None:
-        return (row.board, "-", "not known", "-", "-", "-", row.why or "")
+        return (row.board, "-", "not known", "-", "-", "-")
     group = {None: "-", True: "yes", False: "no"}[row.in_group]
     return (
         row.board,
@@ -71,7 +68,6 @@ def _cells(row: Row) -> tuple[str, ...]:
         "-" if state.since_s is None else _ago(state.since_s),
         group,
         state.previous or "-",
-        row.why or "",
     )
 
 

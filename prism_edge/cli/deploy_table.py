@@ -22,11 +22,7 @@ def show(outcomes: Sequence[Outcome], transcripts: Path) -> None:
             print(f"board {outcome.board}")
             for step in outcome.steps:
                 print(f"  {words(step)}: {step.why}")
-    rows = [_HEAD, *(_row(outcome) for outcome in outcomes)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip())
+    print_rows([_HEAD, *(_row(outcome) for outcome in outcomes)])
     for outcome in outcomes:
         if outcome.error is not None:
             sort = "note" if outcome.ok else "error"
@@ -35,6 +31,14 @@ def show(outcomes: Sequence[Outcome], transcripts: Path) -> None:
                 print(f"{sort}: {about}{line}", file=sys.stderr)
     if not all(outcome.ok for outcome in outcomes):
         print(f"what was said to boards, and by them: {transcripts}", file=sys.stderr)
+
+
+def print_rows(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of cells in columns; the first row is the head."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
 
 
 def as_dict(cluster: str, outcomes: Sequence[Outcome], code: int) -> dict[str, object]:

@@ -64,8 +64,12 @@ def cluster(tmp_path: Path) -> Path:
 
 
 def deploy(cluster: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "prism_edge", "deploy", "push", "--cluster", str(cluster)]
-    argv += ["--bundle", str(cluster.parent / "bundle"), *options]
+    return verb(cluster, "push", "--bundle", str(cluster.parent / "bundle"), *options)
+
+
+def verb(cluster: Path, name: str, *options: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "prism_edge", "deploy", name, "--cluster", str(cluster)]
+    argv += options
     environment = {**os.environ, "XDG_STATE_HOME": str(cluster.parent / "state")}
     return subprocess.run(
         argv, capture_output=True, text=True, timeout=60, check=False, env=environment
@@ -81,6 +85,16 @@ def test_a_board_that_is_not_there_is_named_and_the_code_is_1(cluster: Path) -> 
         assert (board["state"], board["ok"], board["changed"]) == ("failed", False, 0)
         assert "Connection refused" in board["error"] or "cannot be reached" in board["error"]
     assert "Traceback" not in done.stderr
+
+
+def test_status_has_a_line_per_board_and_the_reasons_below(cluster: Path) -> None:
+    done = verb(cluster, "status")
+    head, one, two, *reasons = done.stdout.splitlines()
+    assert (done.returncode, done.stderr) == (1, "")
+    assert head.split() == ["board", "release", "service", "since", "in", "group", "before"]
+    for name, line, reason in zip(("edge-1", "edge-2"), (one, two), reasons, strict=True):
+        assert line.split() == [name, "-", "not", "known", "-", "-", "-"]
+        assert reason.startswith(f"board {name}")
 
 
 @pytest.mark.parametrize(
