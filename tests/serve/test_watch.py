@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import socket
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -23,12 +25,11 @@ SCOPE = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}}
 class Client:
     """A client on the other side of ASGI, and what it was sent."""
 
-    def __init__(self, watch: Watch, *, takes: bool = True) -> None:
+    def __init__(self, watch: Watch) -> None:
         self.body = b""
         self.ended = False
         self.news = asyncio.Event()
         self._gone = asyncio.Event()
-        self._takes = takes
         self.task = asyncio.create_task(watch.stream()(SCOPE, self._receive, self._send))
 
     async def _receive(self) -> Message:
@@ -36,8 +37,6 @@ class Client:
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
-        if not self._takes:
-            await asyncio.Event().wait()
         self.body += message.get("body", b"")
         self.ended = message["type"] == "http.response.body" and not message["more_body"]
         self.news.set()
@@ -143,16 +142,6 @@ def test_every_stream_ends_when_the_daemon_drains() -> None:
     play(scene)
 
 
-def test_a_client_that_takes_nothing_loses_its_place() -> None:
-    async def scene() -> None:
-        watch = Watch(counting(), patience_s=0.05)
-        client = Client(watch, takes=False)
-        await client.task
-        assert watch.clients == 0
-
-    play(scene)
-
-
 def test_a_snapshot_that_cannot_be_made_frees_the_place() -> None:
     async def scene() -> None:
         watch = Watch(lambda: {"x": float("nan")})
@@ -177,3 +166,20 @@ def test_over_http_it_is_an_event_stream_for_those_who_have_the_token(serve: Any
         retry, _, data = lines
         assert retry == "retry: 2000"
         assert json.loads(data.removeprefix("data: "))["state"] == "ready"
+
+
+def test_who_hangs_up_at_any_moment_leaves_no_trace(serve: Any) -> None:
+    served = serve(Echo())
+    for _ in range(3 * MOST):
+        with socket.create_connection(("127.0.0.1", served.port)) as connection:
+            connection.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(12)
+    deadline_s = time.monotonic() + PATIENCE_S  # the last ones may not have been noticed yet
+    while (reply := first_line(served.port)) != b"HTTP/1.1 200 OK":
+        assert time.monotonic() < deadline_s, reply
+
+
+def first_line(port: int) -> bytes:
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        return connection.makefile("rb").readline().strip()
