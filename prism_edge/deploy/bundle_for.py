@@ -65,7 +65,8 @@ def of_board(facts: Facts, torch: str | None) -> Target:
     if facts.torch.version is None:
         raise ClusterError(
             f"board {facts.board}: has no torch of its own; install the one for its JetPack, or "
-            f"bring one along: prism-edge deploy bundle --torch torch==VERSION"
+            f"bring one along: prism-edge deploy bundle --cluster cluster.toml --torch "
+            f"torch==VERSION --out bundle, then push with --bundle bundle"
         )
     return Target(python=python, machine=machine, pins=facts.torch.pins)
 

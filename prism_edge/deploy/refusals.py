@@ -111,7 +111,7 @@ def _torch(wish: Wish, facts: Facts) -> Iterator[str]:
             yield (
                 f"it has torch {torch.version} for its GPU (CUDA {torch.cuda}), and the bundle "
                 f"brings another; make one that leaves it alone: prism-edge deploy bundle "
-                f"--have torch=={torch.version}"
+                f"--cluster cluster.toml --limit {facts.board}"
             )
         return
     if torch.error is not None:

@@ -126,7 +126,7 @@ def test_the_bundle_may_bring_torch_where_there_is_none() -> None:
 def test_a_bundle_never_replaces_torch_for_a_gpu() -> None:
     said = refusal(facts(), packed=bundle(own_torch=False))
     assert "CUDA 12.6" in said
-    assert f"--have torch=={TORCH}" in said
+    assert "deploy bundle --cluster cluster.toml --limit edge-1" in said
 
 
 @pytest.mark.parametrize("mesh", ["conf", None])

@@ -67,7 +67,10 @@ def become(
     if tried.code:
         words = [w for w in tried.err.splitlines() if w.startswith("sudo:") or "Sorry" in w]
         if any("incorrect password" in w or "Sorry" in w or "no password" in w for w in words):
-            raise ClusterError(f"{where}: sudo does not take this password; tried once, not again")
+            raise ClusterError(
+                f"{where}: sudo does not take this password; tried once, not again; give the one "
+                f"of that user on the board (--ask-sudo or PRISM_EDGE_SUDO_PASSWORD)"
+            )
         why = (words or tried.err.splitlines() or ["it says nothing"])[-1]
         raise ClusterError(f"{where}: this needs root, and sudo refuses: {why}; {_REMEDY}")
     return Root(how="password", password=given)
