@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack
 from typing import TypeAlias, TypeVar
 
+from prism_edge.deploy.diff import words
 from prism_edge.deploy.facts import Facts
 from prism_edge.deploy.outcome import Outcome, State
 from prism_edge.deploy.site import Site
@@ -147,7 +148,7 @@ class Together:
                 raise _Stopped
             self.tell(part, text)
 
-        progress(type(step).__name__)
+        progress(words(step))
         part.there.apply(step, progress)
         part.done.append(step)
 
