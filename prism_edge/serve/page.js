@@ -154,7 +154,7 @@ function powerFigure(trace, { end_s, window_s, bin_s }, most_w) {
 
 const KINDS = { lab: "emulated lab", paced: "emulated lab, paced processes" };
 const GOOD = new Set(["in service", "ready"]);
-let offset_s = 0, last = null;
+let offset_s = 0, last = null, missing = null; // missing: why the daemon is, if it is
 
 function show(now) {
   const worker = now.role === "worker", boards = withPower(now);
@@ -284,6 +284,7 @@ function take(block) {
   if (heard_ms === null) offset_s = Math.round(Date.now() / 1000 - now.now_s);
   heard_ms = Date.now();
   last = now;
+  missing = null;
   document.body.classList.remove("stale");
   for (const id of ["lost", "ask"]) $(id).hidden = true;
   $("shown").hidden = false;
@@ -314,6 +315,7 @@ async function watch() {
 }
 
 function asked() {
+  missing = null;
   $("refused").hidden = sessionStorage.getItem(TOKEN) === null;
   $("state").textContent = "token needed";
   $("shown").hidden = $("lost").hidden = true;
@@ -330,6 +332,7 @@ $("ask").addEventListener("submit", (event) => {
 });
 
 function lose(error) {
+  missing = error;
   const why = error.name === "AbortError" ? "it says nothing" : error instanceof TypeError ? "no connection" : error.message;
   const since = heard_ms === null ? "" : ` What is shown is from ${new Date(heard_ms).toLocaleTimeString([], { hour12: false })}.`;
   document.body.classList.add("stale");
@@ -363,6 +366,9 @@ for (const link of document.querySelectorAll("a.raw"))
 let resized = 0;
 addEventListener("resize", () => {
   clearTimeout(resized);
-  resized = setTimeout(() => last && !$("shown").hidden && show(last), 150);
+  resized = setTimeout(() => {
+    if (last && !$("shown").hidden) show(last);
+    if (missing) lose(missing);
+  }, 150);
 });
 forever();

@@ -165,6 +165,7 @@ def test_a_daemon_that_ends_is_missed_and_found_again(
     chromium.look(390)  # drawn again, but not taken back
     chromium.until("$('mix').firstChild.getAttribute('viewBox').startsWith('0 0 358')")
     assert chromium.run(has("This page has lost the daemon"))
+    assert chromium.run("$('state').textContent") == "out of reach"
     put(Echo(), a_past("again"))
     chromium.until(has("again", "#decisions"))
     assert not chromium.run(has("This page has lost the daemon"))
