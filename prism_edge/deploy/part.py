@@ -136,6 +136,7 @@ class Together:
         except PrismError as error:
             part.lost = isinstance(error, UnreachableError)
             part.fail(str(error))
+            self.tell(part, "failed; the reason follows when the others have ended")
         except _Stopped:
             part.state = "interrupted"
         part.touch()

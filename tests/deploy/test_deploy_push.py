@@ -36,6 +36,7 @@ class World:
         self.settings = settings(boards)
         self.fault, self.group = fault, group
         self.log: list[tuple[str, Step]] = []
+        self.told: list[tuple[str, str]] = []
         self.holders: list[str] = []
         self.asked: list[tuple[str, tuple[str, ...]]] = []
         self.off: set[str] = set()
@@ -51,7 +52,8 @@ class World:
         if self.mesh:
             cluster = dataclasses.replace(cluster, mesh=MeshSettings(subnet="10.99.0.0/24"))
         wanted = Order(settings=cluster, **order)  # type: ignore[arg-type]
-        found = push(wanted, self.opened, self.wished, lambda board, text: None)
+        self.told.clear()
+        found = push(wanted, self.opened, self.wished, lambda *said: self.told.append(said))
         assert self.holders == [], "a lock was left"
         return {outcome.board: outcome for outcome in found}
 
@@ -192,6 +194,7 @@ def test_a_board_that_fails_ends_nobody_else() -> None:
     found = world.push()
     assert states(found) == ["changed", "changed", "failed"]
     assert found["edge-3"].error == "board edge-3: no route to host"
+    assert ("edge-3", "failed; the reason follows when the others have ended") in world.told
     assert world.asked == [("edge-1", ("edge-1", "edge-2"))]
     assert exit_code(tuple(found.values())) == 1
 
