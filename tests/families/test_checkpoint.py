@@ -15,7 +15,7 @@ from torch import Tensor
 from prism_edge.errors import ModelError
 from prism_edge.families import FAMILIES, load
 from prism_edge.families.checkpoint import (
-    EDGE_BYTES,
+    CHUNK_BYTES,
     fingerprint,
     read_checkpoint,
     read_config,
@@ -286,9 +286,9 @@ def test_a_fingerprint_is_of_the_content_and_not_of_the_place(bert: Path, tmp_pa
     assert fingerprint(twin) == fingerprint(bert)
 
 
-def test_a_fingerprint_reads_both_ends_of_a_large_file(tmp_path: Path) -> None:
-    """Where it looks, and where it does not: a cheap check, made at every start."""
-    size = 3 * EDGE_BYTES
+def test_a_fingerprint_reads_every_byte_of_a_large_file(tmp_path: Path) -> None:
+    """Boards that differ in one layer in the middle must not compute together."""
+    size = 2 * CHUNK_BYTES + 17
     (tmp_path / "config.json").write_text("{}")
     path = tmp_path / "model.safetensors"
 
@@ -300,9 +300,9 @@ def test_a_fingerprint_reads_both_ends_of_a_large_file(tmp_path: Path) -> None:
         return fingerprint(tmp_path)
 
     plain = written()
-    for seen in (0, EDGE_BYTES - 1, size - EDGE_BYTES, size - 1):
-        assert written(seen) != plain
-    assert written(size // 2) == plain
+    for place in (0, CHUNK_BYTES - 1, CHUNK_BYTES, size // 2, size - 1):
+        assert written(place) != plain
+    assert written() == plain
     path.write_bytes(bytes(size + 1))
     assert fingerprint(tmp_path) != plain
 
