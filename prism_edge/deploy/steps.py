@@ -94,8 +94,14 @@ def _environment(wish: Wish, facts: Facts) -> Iterator[Step]:
             why=f"{several} not there yet", wheels={name: bundle.local(name) for name in absent}
         )
     if third:
+        own_torch = facts.torch.version
+        unused = (
+            f"; its own torch {own_torch} stays as it is, and the bundle's is used"
+            if own_torch is not None and not wish.own_torch
+            else ""
+        )
         yield MakeEnvironment(
-            why="the board has no environment with these packages",
+            why=f"the board has no environment with these packages{unused}",
             id=wish.environment,
             python=wish.python,
             wheels=third,

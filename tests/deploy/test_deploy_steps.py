@@ -262,9 +262,19 @@ def test_an_environment_is_made_for_the_torch_that_is_there() -> None:
     now = facts()
     (made,) = [s for s in steps(wish(now), now) if isinstance(s, MakeEnvironment)]
     assert made.own_torch
+    assert made.why == "the board has no environment with these packages"
     assert made.pins == now.torch.pins
     assert made.torch_digest == now.torch.digest
     assert not any(name.startswith("prism_edge") for name in made.wheels)
+
+
+def test_a_board_whose_own_torch_is_passed_over_is_told_so() -> None:
+    now = facts()
+    now = dataclasses.replace(now, torch=dataclasses.replace(now.torch, cuda=None))
+    wanted = wished(now, packed=bundle(own_torch=False))
+    (made,) = [s for s in steps(wanted, now) if isinstance(s, MakeEnvironment)]
+    assert not made.own_torch
+    assert f"its own torch {now.torch.version} stays as it is" in made.why
 
 
 def test_a_step_back_to_a_release_that_is_there_makes_nothing() -> None:
