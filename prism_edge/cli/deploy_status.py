@@ -47,6 +47,8 @@ def _show(found: Status) -> None:
         if row.why is not None:
             about = "" if row.why.startswith("board ") else f"board {row.board}: "
             print(f"{about}{row.why}")
+    if found.mixed:
+        print("the boards serve different releases; push again, to all of them")
     plans = ", ".join(f"{count} by {plan}" for plan, count in found.plans.items())
     if plans:
         print(f"last requests: {plans}")

@@ -78,6 +78,7 @@ def _serving(runner: Runner) -> str:
     current = board_state(runner).current
     if current is None:
         raise ClusterError(
-            f"board {runner.name}: nothing is deployed there; `prism-edge deploy push`"
+            f"board {runner.name}: nothing is deployed there; "
+            f"`prism-edge deploy push --cluster FILE`"
         )
     return current

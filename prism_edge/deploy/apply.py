@@ -69,5 +69,5 @@ def _activate(step: Activate, runner: Runner, progress: Callable[[str], None]) -
         said = " / ".join(outcome.said.splitlines())
         raise ClusterError(
             f"board {runner.name}: release {step.id} was not taken (exit code {outcome.code} of "
-            f"activate): {said}; see `prism-edge deploy logs {runner.name}`"
+            f"activate): {said}; see `prism-edge deploy logs --cluster FILE {runner.name}`"
         )

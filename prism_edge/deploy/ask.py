@@ -71,7 +71,7 @@ def await_group(runner: Runner, boards: Iterable[str], limit_s: float) -> dict[s
             raise ClusterError(
                 f"board {runner.name}: not in its group after {limit_s:g} s: "
                 f"{'; '.join(f'{name} ({why})' for name, why in sorted(missing.items()))}; see "
-                f"`prism-edge deploy logs`"
+                f"`prism-edge deploy logs --cluster FILE`"
             )
         time.sleep(0.5)
 

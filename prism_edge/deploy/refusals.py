@@ -75,7 +75,7 @@ def _another(wish: Wish, facts: Facts) -> Iterator[str]:
         yield (
             f"this is the board that was deployed to as {has.get('board')}: its release says so; "
             f"is `ssh` of both right in cluster.toml? If the name is new, remove the old one "
-            f"first: prism-edge deploy uninstall --limit {wish.board}"
+            f"first: prism-edge deploy uninstall --cluster FILE --limit {wish.board}"
         )
 
 

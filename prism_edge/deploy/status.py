@@ -33,13 +33,15 @@ class Row:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """``plans``: of the last requests, how many went by which; ``last``: the newest of them, with
-    its reason; ``degraded``: why the leader answers alone, if it does."""
+    its reason; ``degraded``: why the leader answers alone, if it does. ``mixed``: not all of the
+    boards have the same release."""
 
     cluster: str
     rows: tuple[Row, ...]
     plans: Mapping[str, int] = field(default_factory=dict)
     last: Mapping[str, Any] | None = None
     degraded: str | None = None
+    mixed: bool = False
 
 
 def status(settings: Settings, boards: Sequence[BoardSettings], opened: Open) -> Status:
@@ -77,6 +79,7 @@ def told(cluster: str, leader: str, found: Sequence[Found[BoardState]], answer: 
         plans=dict(Counter(str(request["plan"]) for request in last)),
         last=last[0] if last else None,
         degraded=said.get("degraded"),
+        mixed=len({one.value.current for one in found if one.value and one.value.current}) > 1,
     )
 
 
@@ -84,9 +87,10 @@ def _wrong(state: BoardState | None) -> str | None:
     if state is None:
         return None
     if state.current is None:
-        return "nothing is deployed; `prism-edge deploy push`"
+        return "nothing is deployed; `prism-edge deploy push --cluster FILE`"
     if state.pending is not None:
         return f"release {state.pending} has not proved healthy yet"
     if not state.serving:
-        return f"the service is {state.service or 'not there'}; `prism-edge deploy logs`"
+        service = state.service or "not there"
+        return f"the service is {service}; `prism-edge deploy logs --cluster FILE` says why"
     return None

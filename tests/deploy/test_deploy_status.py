@@ -42,6 +42,13 @@ def test_a_board_out_of_the_group_carries_the_leaders_reason() -> None:
     assert (status.rows[1].in_group, status.rows[1].why) == (False, "silent for 3.0 s")
 
 
+def test_boards_with_different_releases_are_told_apart() -> None:
+    older, absent = BoardState(current="r1", service="active"), BoardState()
+    for second, mixed in ((older, True), (ACTIVE, False), (absent, False), ("no route", False)):
+        status = told("c", "edge-1", found(edge_1=ACTIVE, edge_2=second), leader_says())
+        assert status.mixed is mixed
+
+
 def test_every_way_not_to_serve_has_its_reason() -> None:
     states = found(
         edge_1=ACTIVE,
