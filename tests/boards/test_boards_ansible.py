@@ -11,6 +11,7 @@ import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,6 +46,8 @@ case "$1" in
 esac
 """
 NOTHING = {"edge-1": 0, "edge-2": 0}
+# of the environment that runs the tests, whether it is on the PATH or not
+PROGRAM = {"controller_program": str(Path(sys.executable).with_name("prism-edge"))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +78,7 @@ def play(laptop: Laptop) -> Callable[..., Play]:
             [
                 *(str(PLAYBOOK), "-i", str(laptop.directory / "hosts.yml")),
                 *("--become-password-file", str(laptop.directory / "password")),
-                *(book, *options, "--extra-vars", json.dumps(variables)),
+                *(book, *options, "--extra-vars", json.dumps(PROGRAM | variables)),
             ],
             capture_output=True,
             text=True,
