@@ -94,7 +94,7 @@ def everything(connection: socket.socket) -> bytes:
 
 
 def through(connection: socket.socket, end: bytes) -> bool:
-    """True once what comes ends so, in however many pieces; False if the other end closes before."""
+    """True once what came ends so, in however many pieces; False if the other end closes before."""
     received = bytearray()
     while piece := connection.recv(1 << 16):
         received += piece
