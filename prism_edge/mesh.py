@@ -9,6 +9,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueE
 
 from prism_edge.errors import SettingsError
 
+MTU = 1420  # what is left of 1500 bytes, over IPv6 too
 INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}", re.ASCII)  # the kernel takes 15 characters
 
 

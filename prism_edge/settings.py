@@ -168,8 +168,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         one_of("cluster", "kind", self.kind, get_args(Kind))
-        if self.mesh.subnet and self.kind != "boards":
-            raise SettingsError(f"mesh: subnet is for boards, not for kind = {self.kind!r}")
+        if self.mesh.subnet and self.kind == "paced":
+            raise SettingsError("mesh: subnet is not for kind = 'paced', which has no network")
         if not self.name:
             raise SettingsError("cluster: name = '', a cluster needs a name")
         for what, key, values in (

@@ -53,6 +53,13 @@ NEEDS: dict[str, tuple[str, Callable[[], bool]]] = {
         "network namespaces (root, or unprivileged user namespaces)",
         lambda: runs("unshare", "-n", "true") or runs("unshare", "-Urn", "true"),
     ),
+    "wireguard": (
+        "WireGuard (apt-get install wireguard-tools wireguard-go)",
+        lambda: (
+            shutil.which("wg") is not None
+            and (shutil.which("wireguard-go") is not None or Path("/sys/module/wireguard").exists())
+        ),
+    ),
     "ssh": (
         "OpenSSH server, and root to run it (apt-get install openssh-server)",
         lambda: os.geteuid() == 0 and Path("/usr/sbin/sshd").exists(),

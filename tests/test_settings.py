@@ -339,9 +339,9 @@ REFUSED = {
     "mesh room": (TWO + BOARD_C + '[mesh]\nsubnet = "10.9.0.0/30"', ("mesh", "room for 2, 3")),
     "mesh interface": (SMALLEST + '[mesh]\ninterface = "a b"', ("mesh", "interface = 'a b'", "14")),
     "mesh port": (SMALLEST + "[mesh]\nport = 0", ("mesh", "port = 0", "1 to 65535")),
-    "mesh of a lab": (
-        SMALLEST.replace('"c"', '"c"\nkind = "lab"') + '[mesh]\nsubnet = "10.9.0.0/24"',
-        ("mesh", "kind = 'lab'"),
+    "mesh without a network": (
+        SMALLEST.replace('"c"', '"c"\nkind = "paced"') + '[mesh]\nsubnet = "10.9.0.0/24"',
+        ("mesh", "kind = 'paced'"),
     ),
     "not toml": ("[cluster", ("cannot be read",)),
     "key twice": ("[cluster]\nname = 'a'\nname = 'b'", ("overwrite",)),

@@ -34,6 +34,9 @@ def up(
     rate: Annotated[str, typer.Option(help="Rate of every link: 800kbit, 1.5gbit ...")] = "100mbit",
     name: Name = "lab",
     mode: Annotated[str, typer.Option(help="auto | root | rootless | paced")] = "auto",
+    wireguard: Annotated[
+        bool, typer.Option("--wireguard", help="Engines reach each other through WireGuard.")
+    ] = False,
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -53,9 +56,9 @@ def up(
             file=sys.stderr,
         )
     if dry_run:
-        _show(Lab.plan(name, boards, rate_bps, mode=chosen))
+        _show(Lab.plan(name, boards, rate_bps, mode=chosen, wireguard=wireguard))
         return
-    lab = Lab.up(name, boards, rate_bps, mode=chosen)
+    lab = Lab.up(name, boards, rate_bps, mode=chosen, wireguard=wireguard)
     _print_status(lab.status(), as_json)
 
 
@@ -181,5 +184,7 @@ def _print_status(status: LabStatus, as_json: bool) -> None:
         link = f"{format_rate(b.rate_bps):>9} {'up' if b.up else 'DOWN':4}"
         print(f"  {b.name:8} {b.address:13} core {b.core:<3} {link} {b.processes} processes")
     print(f"  laptop   {status.laptop_address}")
+    if status.mesh:
+        print(f"mesh     {status.mesh}, WireGuard")
     print(f"power    {status.power}")
     print(f"settings {status.cluster_toml}")

@@ -16,7 +16,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from prism_edge.cluster import files, network, processes
+from prism_edge.cluster import files, network, processes, tunnel
+from prism_edge.cluster.modes import require_wireguard
 from prism_edge.cluster.state import (
     Keeper,
     LabState,
@@ -32,8 +33,12 @@ from prism_edge.errors import LabError
 _GRACE_S = 2.0
 
 
-def planned(name: str, boards: int, rate_bps: float, mode: Mode, root: Path) -> LabState:
+def planned(
+    name: str, boards: int, rate_bps: float, mode: Mode, root: Path, *, wireguard: bool
+) -> LabState:
     """The lab that fits beside the labs under ``root`` and this machine's routes."""
+    if wireguard:
+        require_wireguard(mode)
     taken = {from_json(path.read_text(), path).subnet for path in root.glob("*/state.json")}
     if mode == "root":
         routes = run_step(Step(argv=("ip", "-4", "route", "show"), why="find a free subnet"))
@@ -47,16 +52,22 @@ def planned(name: str, boards: int, rate_bps: float, mode: Mode, root: Path) -> 
         boards=boards,
         rate_bps=rate_bps,
         cores=tuple(sorted(os.sched_getaffinity(0))),
+        wireguard=wireguard,
     )
 
 
-def plan_steps(state: LabState) -> list[Step]:
+def plan_steps(state: LabState, directory: Path) -> list[Step]:
     """What ``build`` runs, with $NAMES for the process ids that do not exist yet."""
     if state.mode == "paced":
         return []
     pids = network.keeper_pids(state)
     keepers = [network.keeper_step(state, member, pids) for member in network.members(state)]
-    return [*keepers, *network.network_steps(state, pids, ipv6=_ipv6())]
+    steps = [*keepers, *network.network_steps(state, pids, ipv6=_ipv6())]
+    if state.wireguard:
+        keys = tunnel.key_names(state)
+        steps += [tunnel.keys_step(board, directory) for board in state.boards]
+        steps += [tunnel.tunnel_step(state, b, directory, pids, keys) for b in state.boards]
+    return steps
 
 
 def build(state: LabState, directory: Path, run: Callable[[Step], str]) -> LabState:
@@ -77,6 +88,10 @@ def build(state: LabState, directory: Path, run: Callable[[Step], str]) -> LabSt
     if state.mode != "paced":
         for step in network.network_steps(state, network.keeper_pids(state), ipv6=_ipv6()):
             run(step)
+    if state.wireguard:
+        keys = {b.name: run(tunnel.keys_step(b, directory)).strip() for b in state.boards}
+        for board in state.boards:
+            run(tunnel.tunnel_step(state, board, directory, network.keeper_pids(state), keys))
     state = dataclasses.replace(state, phase="up")
     save(state, directory)
     return state

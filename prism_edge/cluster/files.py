@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 from prism_edge.cluster.state import LabState
+from prism_edge.cluster.tunnel import MESH
 
 
 def cluster_toml(state: LabState, pace_file: Path) -> str:
@@ -22,6 +23,8 @@ def cluster_toml(state: LabState, pace_file: Path) -> str:
         lines += ["[[boards]]", f'name = "{board.name}"', f'address = "{board.address}"']
         lines += ['power = "modelled"', 'device = "cpu"', ""]
     lines += ["[link]", f"rate_bps = {min(b.link.rate_bps for b in state.boards):.1f}"]
+    if state.wireguard:
+        lines += ["", "[mesh]", f'subnet = "{MESH.subnet}"']
     if state.mode == "paced":
         lines.append(f"pace_file = {json.dumps(str(pace_file))}")
     return "\n".join(lines) + "\n"

@@ -1,6 +1,7 @@
 """A lab: emulated boards on this machine, with links as slow as one likes.
 
-Its directory holds state.json, cluster.toml, profiles/, bin/tegrastats; pace.json in mode paced.
+Its directory holds state.json, cluster.toml, profiles/, bin/tegrastats; pace.json in mode paced; a
+key per board with a mesh.
 """
 
 from __future__ import annotations
@@ -48,11 +49,13 @@ class Lab:
         rate_bps: float,
         *,
         mode: Wish = "auto",
+        wireguard: bool = False,
         root: Path | None = None,
     ) -> list[Step]:
         """The commands that ``up`` would run, with $NAMES for the process ids to come."""
         root = root or default_root()
-        return build.plan_steps(build.planned(name, boards, rate_bps, choose(mode)[0], root))
+        state = build.planned(name, boards, rate_bps, choose(mode)[0], root, wireguard=wireguard)
+        return build.plan_steps(state, root / state.name)
 
     @classmethod
     def up(
@@ -62,13 +65,14 @@ class Lab:
         rate_bps: float,
         *,
         mode: Wish = "auto",
+        wireguard: bool = False,
         root: Path | None = None,
         run: Callable[[Step], str] = run_step,
     ) -> Lab:
         """The lab, built; when anything fails, what was built of it is removed.
 
-        Raises ``LabError`` when a lab of that name exists or the kernel refuses, ``SettingsError``
-        for a name, a number of boards or a rate that cannot be.
+        Raises ``LabError`` when a lab of that name exists, the kernel refuses, or a program is not
+        there; ``SettingsError`` for a name, a number of boards or a rate that cannot be.
         """
         root = root or default_root()
         directory = root / check_name(name)
@@ -79,7 +83,7 @@ class Lab:
                     f"lab {name!r} exists already; `prism-edge lab status --name {name}` shows it, "
                     f"`prism-edge lab down --name {name}` removes it, or choose another --name"
                 )
-            state = build.planned(name, boards, rate_bps, chosen, root)
+            state = build.planned(name, boards, rate_bps, chosen, root, wireguard=wireguard)
             try:
                 return cls(build.build(state, directory, run), directory)
             except BaseException:

@@ -41,7 +41,10 @@ class BoardState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabState:
-    """One lab: boards, the switch between them, the token its processes and interfaces carry."""
+    """One lab: boards, the switch between them, the token its processes and interfaces carry.
+
+    ``wireguard``: what engines send each other goes through a mesh.
+    """
 
     name: str
     mode: Mode
@@ -49,6 +52,7 @@ class LabState:
     boot_id: str
     subnet: int
     boards: tuple[BoardState, ...]
+    wireguard: bool = False
     switch: Keeper | None = None
     phase: Phase = "building"
 
@@ -112,6 +116,7 @@ def plan_state(
     boards: int,
     rate_bps: float,
     cores: tuple[int, ...],
+    wireguard: bool = False,
 ) -> LabState:
     """The lab to be built: board n is edge-n at .n, on core (n-1) mod the number of cores."""
     link = Link(rate_bps=rate_bps)
@@ -121,6 +126,7 @@ def plan_state(
         token=token,
         boot_id=boot_id,
         subnet=subnet,
+        wireguard=wireguard,
         boards=tuple(
             BoardState(
                 name=f"edge-{n}",

@@ -8,6 +8,7 @@ from pathlib import Path
 from prism_edge.cluster import network, processes
 from prism_edge.cluster.build import namespace
 from prism_edge.cluster.state import LabState, Mode
+from prism_edge.cluster.tunnel import MESH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,7 @@ class LabStatus:
     cluster_toml: str
     laptop_address: str
     power: str
+    mesh: str  # its subnet; empty: none
     boards: tuple[BoardStatus, ...]
 
 
@@ -58,6 +60,7 @@ def status(state: LabState, settings: Path) -> LabStatus:
         cluster_toml=str(settings),
         laptop_address=network.laptop_address(state),
         power="modelled from CPU time, not measured",
+        mesh=MESH.subnet if state.wireguard else "",
         boards=tuple(
             BoardStatus(
                 name=board.name,

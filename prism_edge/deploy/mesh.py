@@ -11,9 +11,8 @@ from ipaddress import IPv4Network
 
 from prism_edge.deploy import paths
 from prism_edge.deploy.sources import source
+from prism_edge.mesh import MTU
 from prism_edge.settings import Settings
-
-MTU = 1420  # what is left of 1500 bytes, over IPv6 too
 
 
 def mesh_files(

@@ -40,7 +40,10 @@ def find_place(settings: Settings) -> Place:
     rate, link = link_of(settings)
     if settings.kind == "lab":
         lab = Lab.load(settings.name)
-        hosts = tuple(lab.host(board.name) for board in settings.ranked)
+        hosts = tuple(
+            replace(lab.host(board.name), address=settings.data_address(board.name))
+            for board in settings.ranked
+        )
         return Place(hosts=hosts, rate=rate, link=link)
     if settings.kind == "boards":
         return Place(hosts=board_hosts(settings), rate=rate, link=link)
@@ -55,15 +58,15 @@ def find_place(settings: Settings) -> Place:
 def link_of(settings: Settings) -> tuple[str | None, str]:
     """The rate of the links, None where nobody knows it, and the link in words; no board is looked
     at. Of a lab: as its links are now; raises ``LabError`` when there is none."""
+    inside = ", inside WireGuard" if settings.mesh.subnet else ""
     if settings.kind == "lab":
         state = Lab.load(settings.name).state
         rates = [format_rate(state.board(board.name).link.rate_bps) for board in settings.ranked]
         words = rates[0] if len(set(rates)) == 1 else ", ".join(rates)
-        return words, f"{words}, shaped by the kernel (tbf), switched, full duplex"
+        return words, f"{words}, shaped by the kernel (tbf), switched, full duplex{inside}"
     rate = None if settings.link.rate_bps is None else format_rate(settings.link.rate_bps)
     if settings.kind == "boards":
         known = f"nominally {rate}" if rate else "rate unknown"
-        inside = ", inside WireGuard" if settings.mesh.subnet else ""
         return rate, f"{known}, the boards' own network{inside}"
     return rate, f"{rate or 'rate unknown'}, paced in the transport, not by the kernel"
 

@@ -89,6 +89,7 @@ def test_a_board_is_loaded_until_it_is_freed(lab: Run) -> None:
         (("load", "edge-1", "--off"), 1, "no lab 'lab'"),
         (("up", "--rate", "fast"), 2, "rate 'fast' is not understood"),
         (("up", "--rate", "1bit"), 2, "out of range"),
+        (("up", "--wireguard", "--mode", "paced"), 1, "mode paced has no network"),
         (("up", "--mode", "vm"), 2, "allowed are auto, root, rootless, paced"),
         (("up", "--boards", "0", "--mode", "paced"), 2, "allowed are 1 to 8"),
         (("up", "--boards", "many"), 2, "'--boards'"),

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,17 @@ def test_the_settings_file_is_valid_and_says_that_it_is_a_lab(
     assert settings.models == ()
     assert settings.link.rate_bps == 800e3
     assert settings.link.pace_file is None
+
+
+def test_the_settings_of_a_lab_with_wireguard_have_its_mesh(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.toml"
+    path.write_text(cluster_toml(replace(state("root"), wireguard=True), tmp_path / "pace.json"))
+    settings = read_settings(path)
+    assert [settings.data_address(board.name) for board in settings.boards] == [
+        "10.99.0.1",
+        "10.99.0.2",
+    ]
+    assert [board.address for board in settings.boards] == ["10.77.3.1", "10.77.3.2"]
 
 
 def test_a_paced_lab_names_its_pace_file_whatever_it_is_called(tmp_path: Path) -> None:
