@@ -5,26 +5,16 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prism_edge.cli.deploy_options import (
-    AcceptNew,
-    AsJson,
-    AskSudo,
-    Limit,
-    chosen,
-    sudo_password,
-)
+from prism_edge.cli.deploy_reach import AcceptNew, AsJson, AskSudo, Limit, reach
 
 if TYPE_CHECKING:
-    from prism_edge.deploy.checkup import Checked, Tell
+    from prism_edge.deploy.checkup import Checked
     from prism_edge.deploy.findings.finding import Finding
-    from prism_edge.deploy.runner import Runner
-    from prism_edge.settings import BoardSettings
 
 EXIT = {"ok": 0, "note": 0, "warning": 3, "blocked": 1}  # by the worst finding
 
@@ -55,43 +45,25 @@ def check(
     if cluster is None and (limit or accept_new or ask_sudo):
         raise typer.BadParameter("--limit, --accept-new and --ask-sudo are for --cluster")
     from prism_edge.cli import check_table
+    from prism_edge.deploy import checkup
     from prism_edge.deploy.findings.finding import verdict
 
     repair = _tell if fix and not dry_run else None
     checked: tuple[Checked, ...]
     between: tuple[Finding, ...] = ()
     if cluster is None:
-        from prism_edge.deploy import checkup
         from prism_edge.deploy.here import Here
 
         checked = (checkup.check(Here(name=socket.gethostname()), repair=repair),)
     else:
-        checked, between = _over_ssh(
-            cluster, limit, accept_new=accept_new, ask_sudo=ask_sudo, repair=repair
-        )
+        reached = reach(cluster, limit, accept_new=accept_new, ask_sudo=ask_sudo)
+        checked, between = checkup.check_all(*reached, repair=repair)
     found = [item for board in checked for item in board.findings] + list(between)
     if as_json:
         print(json.dumps(check_table.as_dict(checked, between), indent=2))
     else:
         check_table.show(checked, between, would_fix=dry_run)
     raise typer.Exit(EXIT[verdict(found)])
-
-
-def _over_ssh(
-    cluster: Path, limit: str, *, accept_new: bool, ask_sudo: bool, repair: Tell | None
-) -> tuple[tuple[Checked, ...], tuple[Finding, ...]]:
-    from prism_edge.deploy import checkup
-    from prism_edge.deploy.hosts import connect
-    from prism_edge.settings import read_settings
-
-    settings = read_settings(cluster)
-    boards = chosen(settings, limit)
-    password = sudo_password(ask_sudo)
-
-    def reach(board: BoardSettings) -> AbstractContextManager[Runner]:
-        return connect(board, accept_new=accept_new, password=password)
-
-    return checkup.check_all(settings, boards, reach, repair=repair)
 
 
 def _tell(board: str, finding: Finding) -> None:

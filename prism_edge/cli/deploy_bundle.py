@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prism_edge.cli.deploy_options import AcceptNew, AsJson, Limit, chosen
+from prism_edge.cli.deploy_reach import AcceptNew, AsJson, Limit, reach
 from prism_edge.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -55,7 +55,10 @@ def bundle(
     elif python or machine or have:
         raise typer.BadParameter("--cluster asks the boards: no --python, --machine, --have")
     else:
-        target = asked(cluster, limit, accept_new, brought)
+        from prism_edge.deploy.bundle_for import ask
+
+        reached = reach(cluster, limit, accept_new=accept_new)
+        target = ask(reached.boards, reached.opened, brought)
     with teller() as tell:
         made = make_bundle(target, out, find_links=find_links or [], tell=tell)
     print(json.dumps(summary(made)) if as_json else readable(made))
@@ -72,16 +75,6 @@ def given(
             "for which boards? --python 3.10 --machine aarch64, or --cluster cluster.toml"
         )
     return Target(python=python, machine=machine, pins=dict(map(exact, have)), torch=torch)
-
-
-def asked(cluster: Path, limit: str, accept_new: bool, torch: str | None) -> Target:
-    """The target that all these boards are. Raises ``ClusterError`` where they are not one."""
-    from prism_edge.deploy.bundle_for import ask
-    from prism_edge.deploy.hosts import connect
-    from prism_edge.settings import read_settings
-
-    boards = chosen(read_settings(cluster), limit)
-    return ask(boards, lambda board: connect(board, accept_new=accept_new), torch)
 
 
 def torch_version(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from prism_edge.cli.deploy_options import AcceptNew, AskSudo, Cluster
+from prism_edge.cli.deploy_reach import AcceptNew, AskSudo, Cluster, reach
 
 
 def logs(
@@ -26,7 +26,6 @@ def logs(
 
     Example: prism-edge deploy logs --cluster cluster.toml -f edge-2
     """
-    from prism_edge.cli.deploy_reach import reach
     from prism_edge.deploy import logs as work
 
     reached = reach(cluster, ",".join(board or ()), accept_new=accept_new, ask_sudo=ask_sudo)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prism_edge.cli.deploy_options import (
+from prism_edge.cli.deploy_reach import (
     AcceptNew,
     AsJson,
     AskSudo,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from prism_edge.cli.deploy_options import AcceptNew, AsJson, AskSudo, Cluster, Limit
+from prism_edge.cli.deploy_reach import AcceptNew, AsJson, AskSudo, Cluster, Limit, reach
 from prism_edge.cli.deploy_table import print_rows
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ def status(
 
     Example: prism-edge deploy status --cluster cluster.toml
     """
-    from prism_edge.cli.deploy_reach import reach
     from prism_edge.deploy import status as work
 
     reached = reach(cluster, limit, accept_new=accept_new, ask_sudo=ask_sudo)

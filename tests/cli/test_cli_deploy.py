@@ -14,7 +14,7 @@ import pytest
 
 from prism_edge import __version__
 from prism_edge.cli.deploy_live import shown
-from prism_edge.cli.deploy_options import PASSWORD, chosen, sudo_password
+from prism_edge.cli.deploy_reach import PASSWORD, chosen, sudo_password
 from prism_edge.cli.deploy_table import as_dict, show
 from prism_edge.deploy.bundle import Bundle, Wheel, write_bundle
 from prism_edge.deploy.outcome import Outcome, exit_code
@@ -189,3 +189,15 @@ def test_without_a_terminal_progress_is_lines(capsys: pytest.CaptureFixture[str]
         tell("", "stopping")
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["edge-1: sending wheels: 1 of 3 MB", "edge-1: installing", "stopping"]
+
+
+def test_a_password_that_cannot_be_asked_for_is_said(cluster: Path) -> None:
+    """The verb has a session of its own, without a terminal."""
+    argv = [sys.executable, "-m", "prism_edge", "deploy", "status", "--ask-sudo"]
+    argv += ["--cluster", str(cluster)]
+    done = subprocess.run(
+        argv, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
+        start_new_session=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert f"there is no terminal to ask on; set {PASSWORD} instead" in done.stderr
