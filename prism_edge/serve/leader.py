@@ -24,6 +24,7 @@ from prism_edge.errors import (
     UnavailableError,
 )
 from prism_edge.plan import Plan
+from prism_edge.serve.admission import Admission
 from prism_edge.serve.batcher import Batcher, Waiting, join_inputs, split_outputs
 from prism_edge.serve.choice import Choice, wanted_plan
 from prism_edge.serve.cluster import Cluster
@@ -69,12 +70,12 @@ class Leader:
         self._models: dict[str, Served] = {}
         limits = settings.serve
         self._batcher: Batcher[Ticket] = Batcher(limits.max_batch, limits.max_delay_s, limits.queue)
+        self._admission = Admission(limits.max_batch)
         self._probing = Probing(settings, cluster, decider, metrics)
         self._generations = Generations(
             settings, cluster, decider, record, metrics, lambda: self.engine
         )
         self._wake = asyncio.Event()
-        self._busy = False
         self.draining = False
         self.engine: Supervisor | None = None
 
@@ -97,7 +98,7 @@ class Leader:
             "link": self._decider.link_text(),
             "degraded": self._degraded(),
             "queue": self._waiting(),
-            "busy": self._busy or self._generations.under_way > 0,
+            "busy": self._admission.busy or self._generations.under_way > 0,
             "generations": self._generations.under_way,
             "journal": self._record.complaint,
             "last": self._record.last(),
@@ -111,16 +112,17 @@ class Leader:
         now_s = time.monotonic()
         limit_s = min(request.timeout_s or math.inf, self._settings.serve.timeout_s)
         ticket: Ticket = asyncio.get_running_loop().create_future()
-        self._batcher.add(
-            Waiting(
-                ticket=ticket,
-                model=request.model,
-                inputs=request.inputs,
-                plan=None if plan is None else str(plan),
-                arrived_s=now_s,
-                deadline_s=now_s + limit_s,
-            )
+        waiting = Waiting(
+            ticket=ticket,
+            model=request.model,
+            inputs=request.inputs,
+            plan=None if plan is None else str(plan),
+            arrived_s=now_s,
+            deadline_s=now_s + limit_s,
         )
+        engine_s = 0.0 if self.engine is None else self.engine.ready_in_s(now_s)
+        self._admission.check(self._batcher.queue, waiting, now_s, engine_s)
+        self._batcher.add(waiting)
         self._metrics.queue(self._waiting())
         self._wake.set()
         try:
@@ -151,7 +153,7 @@ class Leader:
             batch = self._batcher.take(time.monotonic())
             self._metrics.queue(self._waiting())
             if batch:
-                self._busy = True
+                self._admission.started(batch, time.monotonic())
                 try:
                     await self._execute(batch)
                 except Exception as error:  # a bug of ours must not cost the requests behind it
@@ -159,7 +161,7 @@ class Leader:
                     for request in batch:
                         refuse(request.ticket, error)
                 finally:
-                    self._busy = False
+                    self._admission.ended()
                 await self._probing.probe(self.engine, idle=False)
                 continue
             wake_s = self._batcher.wake_s()
@@ -257,6 +259,8 @@ class Leader:
         why = why_ran(ran, fields, self._cluster, self._metrics)
         self._metrics.wire(fields["wire_bytes"])
         self._decider.observe(choice, fields, stop_s)
+        if not retried and fields["fallback"] is None:
+            self._admission.took(batch, stop_s - start_s)
         self._probing.show_link()
         self._record.answered(batch[0], rows, fields, why, start_s, stop_s, choice.id)
         for request, outputs in zip(batch, split_outputs(batch, message.arrays), strict=True):
@@ -285,7 +289,7 @@ class Leader:
 
     def _admitted(self) -> bool:
         """Whether there is a request that has not been answered."""
-        return self._busy or self._waiting() > 0 or self._generations.under_way > 0
+        return self._admission.busy or self._waiting() > 0 or self._generations.under_way > 0
 
     def _degraded(self) -> str | None:
         """Why only this board answers, when more were configured or no tables apply."""

@@ -18,7 +18,8 @@ from prism_edge.errors import ModelError
 LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
 HEALTHY_S = 30.0  # an engine that lived this long is started again at once
-LONGEST_PAUSE_S = 10.0
+LONGEST_PAUSE_S = 10.0  # before the next, after engines that never became ready
+USEFUL_PAUSE_S = 1.0  # after one that did: requests wait for the next
 STUCK_S = 30.0  # longer than it takes to end an engine and to pause before the next
 TRIALS = 3  # engines that may end before the first that becomes ready
 PONG_S = 2.0  # between pings, and for an answer: its orders have a thread of their own
@@ -54,6 +55,10 @@ class Supervisor:
         self._ready = asyncio.Event()
         self._gone = asyncio.Event()
         self._failure: str | None = None
+        self._useful = False  # whether this engine has been ready
+        self._started_s = 0.0
+        self._load_s = 0.0  # what the last one needed to become ready
+        self._due_s = 0.0  # when the next one is expected to be
         self._stopping = False
         self.instance = ""
         self.client: EngineClient | None = None
@@ -64,7 +69,8 @@ class Supervisor:
         pause_s, starts = 0.0, 0
         while not self._stopping:
             starts += 1
-            started_s = time.monotonic()
+            self._started_s = time.monotonic()
+            self._due_s = self._started_s + self._load_s
             self._start()
             await self._until_gone()
             self._ready.clear()
@@ -76,9 +82,11 @@ class Supervisor:
             if not self._proven and starts == TRIALS and not self._stopping:
                 why = self.complaint or "what it printed is above"
                 raise ModelError(f"the engine ended {TRIALS} times before it was ready; {why}")
-            healthy = time.monotonic() - started_s > HEALTHY_S
-            pause_s = 0.0 if healthy or pause_s == 0.0 else min(2 * pause_s, LONGEST_PAUSE_S)
+            healthy = time.monotonic() - self._started_s > HEALTHY_S
+            longest_s = USEFUL_PAUSE_S if self._useful else LONGEST_PAUSE_S
+            pause_s = 0.0 if healthy or pause_s == 0.0 else min(2 * pause_s, longest_s)
             self._turned_s = time.monotonic()
+            self._due_s = self._turned_s + pause_s + self._load_s
             if not self._stopping:
                 LOG.warning("engine ended instance=%s restart_in_s=%.1f", self.instance, pause_s)
                 await asyncio.sleep(pause_s)
@@ -87,6 +95,10 @@ class Supervisor:
     @property
     def ready(self) -> bool:
         return self._ready.is_set()
+
+    def ready_in_s(self, now_s: float) -> float:
+        """When an engine is expected to be ready; one that is late, after as long again."""
+        return 0.0 if self.ready else abs(self._due_s - now_s)
 
     def alive(self, now_s: float) -> bool:
         """Whether it still watches its engine, or is about to start the next."""
@@ -136,6 +148,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         instance = self.instance = uuid.uuid4().hex[:12]
         self._gone.clear()
+        self._useful = False
 
         def forward(message: Message) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody listens
@@ -158,11 +171,13 @@ class Supervisor:
             self._failure = str(message.fields["message"])
         elif message.kind == "gone":
             self._ready.clear()
+            self._due_s = time.monotonic() + self._load_s
             self._gone.set()
         self._event(message)
 
     def _welcome(self, ready: Message) -> None:
-        self._proven = True
+        self._proven = self._useful = True
+        self._load_s = time.monotonic() - self._started_s
         self._ready.set()
         self._event(ready)
 

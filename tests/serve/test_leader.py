@@ -279,7 +279,7 @@ def test_an_engine_that_never_answers_is_replaced_and_the_client_told_in_time(
             with pytest.raises(DeadlineError):
                 await leader.infer(call(SILENT))
             assert leader.engine is not None
-            while not leader.engine.ready:
+            while leader.status()["busy"] or not leader.engine.ready:
                 await asyncio.sleep(0.01)
             assert (await leader.infer(call(3.0))).outputs["y"][0, 0] == 6.0
 
@@ -291,6 +291,23 @@ def test_a_requests_own_limit_holds_while_its_batch_runs(tmp_path: Path) -> None
         async with leading(tmp_path) as leader:
             with pytest.raises(DeadlineError, match=r"0\.2 s"):
                 await leader.infer(call(SILENT, timeout_s=0.2))
+
+    play(scene)
+
+
+def test_who_would_be_answered_too_late_is_refused_at_once(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with leading(tmp_path) as leader:
+            measured_s = float((await leader.infer(call())).parameters["run_s"])
+            silent = asyncio.create_task(leader.infer(call(SILENT, timeout_s=1.0)))
+            while not leader.status()["busy"]:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.2 + measured_s)  # by now it should have answered
+            with pytest.raises(UnavailableError, match=r"its limit is 0\.1 s") as refused:
+                await leader.infer(call(timeout_s=0.1))
+            assert refused.value.retry_after_s > 0
+            with pytest.raises(DeadlineError):
+                await silent
 
     play(scene)
 

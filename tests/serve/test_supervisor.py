@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from prism_edge.engine.messages import Message
 from prism_edge.errors import ClusterError, InputError, ModelError
 from prism_edge.serve.daemon import end
 from prism_edge.serve.selftest import self_test
-from prism_edge.serve.supervisor import STUCK_S, TRIALS, Supervisor, answer
+from prism_edge.serve.supervisor import STUCK_S, TRIALS, USEFUL_PAUSE_S, Supervisor, answer
 
 PATIENCE_S = 30.0
 Test = Callable[[EngineClient, Message], Awaitable[str | None]]
@@ -99,7 +100,9 @@ def test_what_was_asked_of_a_dying_engine_fails_and_the_next_one_answers(tmp_pat
                 with pytest.raises(EngineGoneError, match="ended with code -9"):
                     await engine.ask(DIE_ONCE)
                 assert not engine.supervisor.ready
+                assert engine.supervisor.ready_in_s(time.monotonic()) > 0
                 assert (await engine.ask(DIE_ONCE)).kind == "result"
+                assert engine.supervisor.ready_in_s(time.monotonic()) == 0
 
     asyncio.run(scene())
 
@@ -115,7 +118,7 @@ def test_engines_that_keep_dying_are_not_started_in_a_hurry(tmp_path: Path) -> N
         return ends
 
     first, second, third = asyncio.run(scene())
-    assert third - second >= 0.5  # the pause after the second death; the first has none
+    assert third - second >= USEFUL_PAUSE_S  # after the second death; the first has none
     assert second - first > 0
 
 
