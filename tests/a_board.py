@@ -59,7 +59,6 @@ ORIN = Facts(
         distributed=True,
         gloo=True,
         pins={"torch": "2.5.0a0+872d972e41.nv24.8", "numpy": "1.26.4"},
-        digest="0" * 64,
     ),
     power=PowerMode(
         current="25W",

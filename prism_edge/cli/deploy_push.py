@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
-    from prism_edge.deploy.outcome import Outcome
+    from prism_edge.deploy.part import Outcome
     from prism_edge.deploy.runner import Runner
     from prism_edge.deploy.site import Site
     from prism_edge.settings import BoardSettings
@@ -67,14 +67,13 @@ def push(
     from prism_edge.cli import deploy_table
     from prism_edge.cli.deploy_live import shown
     from prism_edge.deploy.bundle import read_bundle
-    from prism_edge.deploy.goods import state_directory
     from prism_edge.deploy.hosts import connect
-    from prism_edge.deploy.outcome import exit_code
+    from prism_edge.deploy.part import exit_code
     from prism_edge.deploy.push import Order
     from prism_edge.deploy.push import push as conduct
     from prism_edge.deploy.site import RunnerSite
     from prism_edge.deploy.transcript import transcript
-    from prism_edge.deploy.wishes import Wishes
+    from prism_edge.deploy.wishes import Wishes, state_directory
     from prism_edge.settings import read_settings
 
     settings = read_settings(cluster)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from prism_edge.deploy.outcome import Outcome
+    from prism_edge.deploy.part import Outcome
 
 _HEAD = ("board", "state", "served", "wished", "steps", "seconds")
 

@@ -56,7 +56,8 @@ def make_environment(
     if runner.run(f"test -e {quote(target)}", root=True).code == 0:
         return
     failed = f"environment {step.id} cannot be made"
-    before = step.torch_digest or torch_digest(runner, step.python)
+    progress("reading the board's torch")
+    before = torch_digest(runner, step.python)
     begin = _BEGIN.format(parent=paths.ENVIRONMENTS, id=quote(step.id))
     then = "is the disk full or read-only?"
     making = must(runner, failed, begin, then=then, timeout_s=_REMOVE_S).strip()

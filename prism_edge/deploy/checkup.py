@@ -8,16 +8,13 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from itertools import permutations
 
-from prism_edge.deploy import way
 from prism_edge.deploy.facts import Facts
-from prism_edge.deploy.findings import findings, worst_first
+from prism_edge.deploy.findings import findings, ways, worst_first
 from prism_edge.deploy.findings.between import between
 from prism_edge.deploy.findings.finding import Finding, Severity, verdict
-from prism_edge.deploy.findings.ways import ways
 from prism_edge.deploy.fix import carry_out
 from prism_edge.deploy.gather import gather
 from prism_edge.deploy.runner import Runner
-from prism_edge.deploy.way import Way
 from prism_edge.errors import ClusterError
 from prism_edge.settings import BoardSettings, Settings
 
@@ -113,7 +110,7 @@ def check_all(
         ]
         found = [way for walk in walks for way in walk.result()]
     active = frozenset(name for name, facts in known.items() if facts.installed.active == "active")
-    wrong = (*between(settings, list(known.values())), *ways(found, active))
+    wrong = (*between(settings, list(known.values())), *ways.ways(found, active))
     return checked, worst_first(iter(wrong))
 
 
@@ -127,7 +124,7 @@ def _silent(board: BoardSettings, error: ClusterError) -> Finding:
     )
 
 
-def _walk(runner: Runner, start: Facts, settings: Settings, end: Facts) -> list[Way]:
+def _walk(runner: Runner, start: Facts, settings: Settings, end: Facts) -> list[ways.Way]:
     """To the other board's address, and to the one on the mesh where both have one."""
     if start.python is None:
         return []
@@ -136,14 +133,14 @@ def _walk(runner: Runner, start: Facts, settings: Settings, end: Facts) -> list[
         to.append(settings.data_address(end.board))
     found = []
     for address in to:
-        line = way.command(start.python.executable, address, settings.serve.port)
+        line = ways.command(start.python.executable, address, settings.serve.port)
         try:
-            done = runner.run(line, timeout_s=way.CONNECTIONS * way.PATIENCE_S + 30.0)
+            done = runner.run(line, timeout_s=ways.CONNECTIONS * ways.PATIENCE_S + 30.0)
         except ClusterError:
             continue  # it answered a moment ago; who asks again will hear why not
-        answer, median_s = way.parse(done.out)
+        answer, median_s = ways.parse(done.out)
         found.append(
-            Way(
+            ways.Way(
                 start=start.board,
                 end=end.board,
                 address=address,

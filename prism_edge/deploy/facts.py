@@ -37,9 +37,9 @@ class PythonFacts:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TorchFacts:
     """The board's own torch, seen without any environment of ours. ``pins``: exact versions of
-    torch, torchvision, torchaudio and numpy as installed. ``digest``: of the content of all their
-    files. ``location``: the directory they are imported from. ``error``: why the import failed, or
-    what came after it did not end. ``gloo_error``: why a group of one rank failed."""
+    torch, torchvision, torchaudio and numpy as installed. ``location``: the directory they are
+    imported from. ``error``: why the import failed, or what came after it did not end.
+    ``gloo_error``: why a group of one rank failed."""
 
     version: str | None = None
     location: str | None = None
@@ -49,7 +49,6 @@ class TorchFacts:
     gloo: bool | None = None
     gloo_error: str | None = None
     pins: Mapping[str, str] = field(default_factory=dict)
-    digest: str | None = None
     error: str | None = None
 
 
@@ -174,7 +173,7 @@ class Installed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """One board, asked once. ``login``: the word that reached it, empty on the board itself."""
+    """One board, asked once."""
 
     board: str
     identity: Identity

@@ -24,8 +24,8 @@ def gather(runner: Runner, files: Sequence[str] = (), python: str = "python3") -
     """What the board says of itself, the states of ``files`` among it; ``python`` is one of it.
 
     What cannot be found out is None. Without root that is more, and what only root may read looks
-    as if it were not there. The digest of torch is left to ``torch_digest``. Raises
-    ``UnreachableError`` when the board is lost, ``ClusterError`` when it has no usable shell.
+    as if it were not there. Raises ``UnreachableError`` when the board is lost, ``ClusterError``
+    when it has no usable shell.
     """
     for_login = {**LOGIN, "python": python_probe.command(python)}
     as_login = _ask(runner, for_login, limit_s=_QUICK_S)

@@ -1,4 +1,4 @@
-"""One board's part in a push, and many of them at once."""
+"""One board's part in a push and what came of it, and many of them at once."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack
-from typing import TypeAlias, TypeVar
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, TypeVar
 
 from prism_edge.deploy.diff import words
 from prism_edge.deploy.facts import Facts
-from prism_edge.deploy.outcome import Outcome, State
 from prism_edge.deploy.site import Site
 from prism_edge.deploy.step import Activate, Step
 from prism_edge.errors import PrismError, UnreachableError
@@ -20,6 +20,42 @@ from prism_edge.settings import BoardSettings
 
 T = TypeVar("T")
 Tell: TypeAlias = Callable[[str, str], None]  # a board's name, and what it does now
+
+State = Literal[
+    "unchanged", "would change", "changed", "failed", "rolled back", "prepared", "interrupted"
+]
+WELL = frozenset({"unchanged", "would change", "changed"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """``old`` and ``new``: the releases that served before and that was wished, as far as known;
+    ``steps``: done, or to be done; ``error``: what went wrong and what to do about it.
+
+    ``prepared``: all is on the board, and it serves what it served before, because of another one.
+    """
+
+    board: str
+    state: State
+    old: str | None = None
+    new: str | None = None
+    steps: tuple[Step, ...] = ()
+    seconds: float = 0.0
+    error: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.state in WELL
+
+
+def exit_code(outcomes: Sequence[Outcome]) -> int:
+    """0: all is well; 1: something failed; 2: something would change; 130: interrupted."""
+    states = {outcome.state for outcome in outcomes}
+    if "interrupted" in states:
+        return 130
+    if not states <= WELL:
+        return 1
+    return 2 if "would change" in states else 0
 
 
 class Part:

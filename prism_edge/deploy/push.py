@@ -17,8 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from prism_edge.deploy.facts import Facts
-from prism_edge.deploy.outcome import Outcome
-from prism_edge.deploy.part import Part, Tell, Together
+from prism_edge.deploy.part import Outcome, Part, Tell, Together
 from prism_edge.deploy.site import Site
 from prism_edge.deploy.step import Activate, MakeMeshKey, Prune
 from prism_edge.deploy.steps import steps

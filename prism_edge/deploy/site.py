@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from prism_edge.deploy.apply import apply
 from prism_edge.deploy.ask import await_group
 from prism_edge.deploy.facts import Facts
-from prism_edge.deploy.gather import gather, torch_digest
+from prism_edge.deploy.gather import gather
 from prism_edge.deploy.locks import held
 from prism_edge.deploy.runner import Runner
-from prism_edge.deploy.step import MakeEnvironment, Step
+from prism_edge.deploy.step import Step
 
 
 class Site(Protocol):
@@ -46,9 +46,6 @@ class RunnerSite:
         return held(self.runner, who)
 
     def apply(self, step: Step, progress: Callable[[str], None]) -> None:
-        if isinstance(step, MakeEnvironment) and step.own_torch:
-            progress("reading the board's torch")  # all its files: seconds, so only when needed
-            step = replace(step, torch_digest=torch_digest(self.runner, step.python))
         apply(step, self.runner, progress)
 
     def await_group(self, boards: Sequence[str], limit_s: float) -> None:

@@ -49,8 +49,7 @@ class SendWheels:
 class MakeEnvironment:
     """``paths.ENVIRONMENTS/id`` holds these wheels (file name to sha256), installed with ``python``
     of the board, whose own torch stays what it is. ``own_torch``: that one is used, with the exact
-    versions ``pins``; otherwise torch is among the wheels. ``torch_digest``: of the board's own
-    files before, as in ``TorchFacts``; None: it has none."""
+    versions ``pins``; otherwise torch is among the wheels."""
 
     why: str
     id: str
@@ -58,7 +57,6 @@ class MakeEnvironment:
     wheels: Mapping[str, str]
     own_torch: bool
     pins: Mapping[str, str] = field(default_factory=dict)
-    torch_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

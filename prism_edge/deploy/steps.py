@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from prism_edge.deploy import paths
 from prism_edge.deploy.facts import Facts, Installed
-from prism_edge.deploy.prune import prune
 from prism_edge.deploy.refusals import refuse
 from prism_edge.deploy.step import (
     Activate,
@@ -14,6 +13,7 @@ from prism_edge.deploy.step import (
     MakeMeshKey,
     MakeRelease,
     MakeUser,
+    Prune,
     PutFile,
     SendModel,
     SendTables,
@@ -35,7 +35,7 @@ def steps(wish: Wish, facts: Facts) -> tuple[Step, ...]:
     made = (*_user(now), *_files(wish.files, now), *_environment(wish, facts), *_models(wish, now))
     made += (*_tables(wish, now), *_mesh(wish, now), *_release(wish, now))
     made += tuple(_activate(wish, now, made))
-    made += tuple(prune(wish, now))
+    made += tuple(_prune(wish, now))
     refuse(wish, facts, disk_bytes(wish, made))
     return made
 
@@ -107,7 +107,6 @@ def _environment(wish: Wish, facts: Facts) -> Iterator[Step]:
             wheels=third,
             own_torch=wish.own_torch,
             pins=wish.pins,
-            torch_digest=facts.torch.digest,
         )
 
 
@@ -200,3 +199,35 @@ def _activate(wish: Wish, now: Installed, made: Sequence[Step]) -> Iterator[Step
     else:
         return
     yield Activate(why=why, id=wish.release, old=now.current, restart=True)
+
+
+def _prune(wish: Wish, now: Installed) -> Iterator[Step]:
+    """One step, or none. Kept are the wished release, the one before it and the newest others, as
+    many as ``paths.KEPT``, and what these are made of."""
+    kept = _kept(wish.release, now)
+    gone = [paths.release(name) for name in now.releases if name not in kept]
+    environments, models = {wish.environment}, {model.directory for model in wish.models}
+    manifests = [now.manifests.get(name) for name in kept if name != wish.release]
+    for manifest in manifests:
+        if manifest is not None:
+            environments.add(str(manifest.get("environment")))
+            models |= _directories(manifest.get("models"))
+    if None not in manifests:  # of what a release needs that says nothing, nothing may go
+        gone += [f"{paths.ENVIRONMENTS}/{n}" for n in now.environments if n not in environments]
+        gone += [f"{paths.MODELS}/{name}" for name in now.models if name not in models]
+    gone += [f"{paths.WHEELS}/{name}" for name in now.wheels if name not in wish.bundle.wheels]
+    if gone:
+        yield Prune(why="no kept release needs it", paths=tuple(sorted(gone)))
+
+
+def _kept(wished: str, now: Installed) -> list[str]:
+    """Releases that stay, the most important first."""
+    before = now.current if now.current != wished else now.previous
+    order = [wished, before, *reversed(now.releases)]
+    there = (*now.releases, wished)
+    return [name for name in dict.fromkeys(order) if name in there][: paths.KEPT]
+
+
+def _directories(models: object) -> set[str]:
+    paths_there = models.values() if isinstance(models, Mapping) else ()
+    return {str(path).rpartition("/")[2] for path in paths_there}

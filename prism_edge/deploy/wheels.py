@@ -7,11 +7,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from prism_edge.deploy.stubs import write_stubs
 from prism_edge.deploy.target import Target, constraints, markers, platforms
+from prism_edge.deploy.wheel_file import write_wheel
 from prism_edge.errors import ClusterError
 
 FOREIGN_PIP = Path(__file__).with_name("foreign_pip.py")
@@ -101,3 +101,13 @@ def words(said: Sequence[str]) -> str:
     reasons = [line for line in said[next(starts, -SHOWN) :] if line]
     advice = (index for index, line in enumerate(reasons) if line.startswith(ADVICE))
     return "\n".join(f"  {line}" for line in reasons[: next(advice, SHOWN)][:SHOWN])
+
+
+def write_stubs(directory: Path, pins: Mapping[str, str]) -> list[Path]:
+    """A package that boards have (name to version) as a wheel of metadata only, the least that pip
+    accepts. It requires nothing: what the board's own package needs is there with it."""
+    head = "Metadata-Version: 2.1\nName: {}\nVersion: {}\n"
+    return [
+        write_wheel(directory, name, version, {}, {"METADATA": head.format(name, version).encode()})
+        for name, version in pins.items()
+    ]

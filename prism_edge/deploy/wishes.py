@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,16 +13,28 @@ from prism_edge.deploy import paths
 from prism_edge.deploy.bundle import Bundle
 from prism_edge.deploy.bundle_for import bundle_for, of_board
 from prism_edge.deploy.certificates import Certificates, certificates
+from prism_edge.deploy.content import digest_of, model_files, table_files
 from prism_edge.deploy.facts import Facts
-from prism_edge.deploy.goods import goods_of, secret
 from prism_edge.deploy.mesh import mesh_files
 from prism_edge.deploy.push import KEY_TO_COME
 from prism_edge.deploy.refusals import refuse_board
+from prism_edge.deploy.sources import source
 from prism_edge.deploy.target import Target
-from prism_edge.deploy.wish import Mesh, Private, SharedFile, Wish, check_deployable, wish_of
-from prism_edge.errors import ClusterError
-from prism_edge.settings import BoardSettings, Settings
+from prism_edge.deploy.wish import (
+    Goods,
+    Mesh,
+    Model,
+    Private,
+    SharedFile,
+    Wish,
+    check_deployable,
+    wish_of,
+)
+from prism_edge.errors import ClusterError, SettingsError
+from prism_edge.settings import BoardSettings, ModelSettings, Settings
 
+SETTLE = "prism-edge-settle.service"
+OWNER = f"{paths.USER}:{paths.USER}"
 _KEYS = "mesh.json"  # public keys of boards, for when one of them is off
 
 
@@ -126,3 +139,50 @@ class Wishes:
             text = json.dumps({**before, **made}, indent=1, sort_keys=True) + "\n"
             path.write_text(text, encoding="utf-8")
         return {**before, **keys}
+
+
+def goods_of(settings: Settings) -> Goods:
+    """All of it. Raises ``SettingsError``, ``ModelError`` or ``TableError`` for what is unfit."""
+    files = [
+        SharedFile(path=paths.ACTIVATE, content=source("activate.sh").read_bytes(), mode=0o755),
+        SharedFile(
+            path=f"{os.path.dirname(paths.UNIT_FILE)}/{SETTLE}",
+            content=source(SETTLE).read_bytes(),
+        ),
+    ]
+    if settings.serve.token_file is not None:
+        files.append(secret(paths.TOKEN, _token(settings.serve.token_file)))
+    return Goods(
+        models=tuple(_model(model) for model in settings.models),
+        tables=table_files(settings.profiles),
+        unit=source(paths.UNIT).read_bytes(),
+        files=tuple(files),
+    )
+
+
+def secret(path: str, content: bytes) -> SharedFile:
+    """A file that only the daemon may read; it reads it when it starts."""
+    return SharedFile(
+        path=path, content=content, mode=0o600, owner=OWNER, secret=True, restarts=True
+    )
+
+
+def state_directory(cluster: str) -> Path:
+    """Where deploy keeps here what it made for a cluster, and the transcripts."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "prism-edge" / "deploy" / cluster
+
+
+def _model(model: ModelSettings) -> Model:
+    files = model_files(model.path)
+    return Model(name=model.name, digest=digest_of(files), files=files)
+
+
+def _token(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"token file {path}: {error.strerror}") from error
+    if not content.strip():
+        raise SettingsError(f"token file {path} is empty; write one line into it: a long secret")
+    return content

@@ -242,9 +242,7 @@ def test_an_environment_sees_the_boards_torch_and_leaves_it(
     apply(SendWheels(why="test", wheels={f.path.name: f for f in (needs, trap)}), runner)
     before = torch_digest(runner, PYTHON)
     assert before is not None
-    step = environment(
-        {needs.path.name: needs}, own_torch=True, pins={"torch": own_torch}, torch_digest=before
-    )
+    step = environment({needs.path.name: needs}, own_torch=True, pins={"torch": own_torch})
     for _ in range(2):
         apply(step, runner)
     python = f"{paths.ENVIRONMENTS}/e1/bin/python"
@@ -262,7 +260,7 @@ def test_what_would_replace_the_boards_torch_is_not_installed(
     wheels = {file.path.name: file for file in (needs, newer)}
     apply(SendWheels(why="test", wheels=wheels), runner)
     before = torch_digest(runner, PYTHON)
-    step = environment(wheels, own_torch=True, pins={"torch": own_torch}, torch_digest=before)
+    step = environment(wheels, own_torch=True, pins={"torch": own_torch})
     with pytest.raises(ClusterError, match="pip does not install the bundle"):
         apply(step, runner)
     assert board.sh(f"ls -A {paths.ENVIRONMENTS}") == ""
@@ -274,15 +272,14 @@ def test_a_torch_that_changes_meanwhile_is_said_and_the_environment_goes(
 ) -> None:
     needs = wheel(tmp_path, "needs", "1.0", {"needs.py": b""}, "torch>=2.1")
     apply(SendWheels(why="test", wheels={needs.path.name: needs}), runner)
-    step = environment(
-        {needs.path.name: needs},
-        own_torch=True,
-        pins={"torch": own_torch},
-        torch_digest=torch_digest(runner, PYTHON),
-    )
-    standin.write(board, f"{OWN_TORCH}/torch/__init__.py", "__version__ = 'other'\n")
+    step = environment({needs.path.name: needs}, own_torch=True, pins={"torch": own_torch})
+
+    def meanwhile(text: str) -> None:
+        if text.startswith("installing"):
+            standin.write(board, f"{OWN_TORCH}/torch/__init__.py", "__version__ = 'other'\n")
+
     with pytest.raises(ClusterError, match="own torch is not what it was before this push"):
-        apply(step, runner)
+        apply(step, runner, meanwhile)
     assert board.sh(f"ls -A {paths.ENVIRONMENTS}") == ""
 
 

@@ -62,7 +62,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
-def environment(bundle: Bundle, digest: str | None) -> MakeEnvironment:
+def environment(bundle: Bundle) -> MakeEnvironment:
     return MakeEnvironment(
         why="test",
         id=environment_id("3.11", "x86_64", bundle.third_party, bundle.pins, True),
@@ -70,7 +70,6 @@ def environment(bundle: Bundle, digest: str | None) -> MakeEnvironment:
         wheels=bundle.third_party,
         own_torch=True,
         pins=bundle.pins,
-        torch_digest=digest,
     )
 
 
@@ -96,7 +95,7 @@ def test_an_environment_sees_it_and_does_not_touch_it(
     listing = f"cd {SYSTEM} && find . -type f ! -name '*.pyc' | sort | xargs sha256sum"
     files = runner.run(listing, root=True).out
     send(bundle, runner)
-    step = environment(bundle, before)
+    step = environment(bundle)
     apply(step, runner)
     assert torch_digest(runner) == before
     assert runner.run(listing, root=True).out == files
@@ -114,6 +113,6 @@ def test_a_bundle_for_another_torch_is_not_installed(
     send(bundle, runner)
     digest = torch_digest(runner)
     with pytest.raises(ClusterError, match="pip does not install the bundle"):
-        apply(environment(bundle, digest), runner)
+        apply(environment(bundle), runner)
     assert torch_digest(runner) == digest
     assert runner.run(f"ls -A {paths.ENVIRONMENTS}", root=True).out == ""

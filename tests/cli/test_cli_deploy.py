@@ -17,7 +17,7 @@ from prism_edge.cli.deploy_live import shown
 from prism_edge.cli.deploy_reach import PASSWORD, chosen, sudo_password
 from prism_edge.cli.deploy_table import as_dict, show
 from prism_edge.deploy.bundle import Bundle, Wheel, write_bundle
-from prism_edge.deploy.outcome import Outcome, exit_code
+from prism_edge.deploy.part import Outcome, exit_code
 from prism_edge.deploy.step import Activate, MakeUser
 from prism_edge.errors import SettingsError
 from prism_edge.settings import BoardSettings, Settings

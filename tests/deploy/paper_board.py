@@ -70,7 +70,6 @@ def facts(name: str = "edge-1", **changes: Any) -> Facts:
             distributed=True,
             gloo=True,
             pins={"torch": TORCH, "numpy": "1.26.4"},
-            digest=sha("torch"),
         ),
         power=PowerMode(),
         network=Network(wireguard="userspace"),

@@ -13,9 +13,8 @@ from prism_edge import __version__
 from prism_edge.deploy import paths
 from prism_edge.deploy.bundle import Bundle
 from prism_edge.deploy.facts import PythonFacts
-from prism_edge.deploy.goods import goods_of, state_directory
 from prism_edge.deploy.push import KEY_TO_COME
-from prism_edge.deploy.wishes import Wishes
+from prism_edge.deploy.wishes import Wishes, goods_of, state_directory
 from prism_edge.errors import ClusterError, ModelError, SettingsError
 from prism_edge.mesh import MeshSettings
 from prism_edge.settings import DeploySettings, ModelSettings, ServeSettings, Settings

@@ -247,6 +247,6 @@ def test_nonsense_is_no_digest(digest: object) -> None:
 @given(st.text(), st.integers(0, 255))
 def test_any_text_is_read(text: str, code: int) -> None:
     for out in (text, on_board.MARK + text, on_board.MARK + '{"pins": ' + text + "}"):
-        assert torch.facts(Answer(code=code, out=out)).digest is None
+        assert torch.facts(Answer(code=code, out=out)).location in (None, text)
         assert python.facts(out) is None
         assert torch.digest(out) in (None, (None,))

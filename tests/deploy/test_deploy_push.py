@@ -12,7 +12,7 @@ import pytest
 from paper_board import after, bundle, facts, goods, private, settings, wished
 
 from prism_edge.deploy.facts import Facts
-from prism_edge.deploy.outcome import Outcome, exit_code
+from prism_edge.deploy.part import Outcome, exit_code
 from prism_edge.deploy.push import Order, push
 from prism_edge.deploy.step import Activate, MakeMeshKey, MakeRelease, Prune, Step
 from prism_edge.deploy.wish import Wish

@@ -264,7 +264,6 @@ def test_an_environment_is_made_for_the_torch_that_is_there() -> None:
     assert made.own_torch
     assert made.why == "the board has no environment with these packages"
     assert made.pins == now.torch.pins
-    assert made.torch_digest == now.torch.digest
     assert not any(name.startswith("prism_edge") for name in made.wheels)
 
 

@@ -8,9 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from prism_edge.deploy.findings.ways import ways
+from prism_edge.deploy.findings.ways import CONNECTIONS, Way, command, parse, ways
 from prism_edge.deploy.here import Here
-from prism_edge.deploy.way import CONNECTIONS, Way, command, parse
 
 WAY = Way(
     start="edge-1", end="edge-2", address="10.0.0.12", port=8000, answer="open", median_s=0.0004
