@@ -14,6 +14,7 @@ from prism_edge.cli import (
     codebook,
     demo,
     deploy,
+    energy,
     generate,
     infer,
     lab,
@@ -39,6 +40,7 @@ app.command("generate")(generate.generate)
 app.command("codebook")(codebook.codebook)
 app.command("check")(check.check)
 app.add_typer(deploy.app, name="deploy")
+app.add_typer(energy.app, name="energy")
 app.add_typer(bench.app, name="bench")
 app.command("plan")(plan_cmd.plan)
 app.command("report")(report.report)

@@ -17,25 +17,31 @@ def traces(
     """One trace per board with samples between ``first_s`` and ``last_s``; a gap stays a gap."""
     found = []
     for board, every in sorted(samples.items()):
-        inside = [sample for sample in every if first_s <= sample.t_s <= last_s]
+        inside = [
+            (sample.t_s, sample.power_w)
+            for sample in every
+            if sample.power_w is not None and first_s <= sample.t_s <= last_s
+        ]
+        source = " and ".join(sorted({sample.source for sample in every}))
         if inside and last_s > first_s:
-            found.append(_trace(board, inside, first_s, last_s))
+            found.append(_trace(board, source, inside, first_s, last_s))
     return tuple(found)
 
 
-def _trace(board: str, samples: Sequence[Sample], first_s: float, last_s: float) -> Trace:
+def _trace(
+    board: str, source: str, points: Sequence[tuple[float, float]], first_s: float, last_s: float
+) -> Trace:
     # two samples a bin, so that an ordinary jitter of the sampling leaves none empty
-    count = max(1, min(BINS, len(samples) // 2))
+    count = max(1, min(BINS, len(points) // 2))
     width_s = (last_s - first_s) / count
     bins: list[list[float]] = [[] for _ in range(count)]
-    for sample in samples:
-        at = min(count - 1, int((sample.t_s - first_s) / width_s))
-        bins[at].append(sample.power_w)
+    for t_s, power_w in points:
+        bins[min(count - 1, int((t_s - first_s) / width_s))].append(power_w)
     return Trace(
         board=board,
-        source=" and ".join(sorted({sample.source for sample in samples})),
-        mean_w=fmean(sample.power_w for sample in samples),
-        samples=len(samples),
+        source=source,
+        mean_w=fmean(power_w for _, power_w in points),
+        samples=len(points),
         t_s=tuple((at + 0.5) * width_s for at in range(count)),
         power_w=tuple(fmean(each) if each else None for each in bins),
         low_w=tuple(min(each) if each else None for each in bins),

@@ -111,7 +111,9 @@ class History:
         self._events.appendleft(said)
 
     def sample(self, sample: Sample, now_s: float) -> None:
-        """A board's power reading."""
+        """A board's power reading; without a total there is nothing to show."""
+        if sample.power_w is None:
+            return
         power, board = self._bin(now_s).power, sample.board
         total_w, count = power.get(board, (0.0, 0))
         power[board] = total_w + sample.power_w, count + 1

@@ -28,19 +28,19 @@ class Record:
         self._journal = journal
         self._metrics = metrics
         self.history = History(time.monotonic())
-        self._previous: dict[str, Sample] = {}
+        self._last: dict[str, tuple[float, float]] = {}  # a board's last t_s and power_w
         self.complaint: str | None = None
         metrics.journal(None if journal is None else True)
 
     def sample(self, sample: Sample) -> None:
-        """A board's power reading."""
+        """A board's power reading, of which the total is known."""
+        assert sample.power_w is not None
         self.history.sample(sample, time.monotonic())
-        previous = self._previous.get(sample.board)
-        self._previous[sample.board] = sample
+        last = self._last.get(sample.board)
+        self._last[sample.board] = sample.t_s, sample.power_w
         self._metrics.power(sample.board, sample.source, sample.power_w)
-        if previous is not None and 0 < sample.t_s - previous.t_s < 1.0:
-            mean_w = (sample.power_w + previous.power_w) / 2
-            energy_j = max(0.0, mean_w * (sample.t_s - previous.t_s))
+        if last is not None and 0 < (passed_s := sample.t_s - last[0]) < 1.0:
+            energy_j = max(0.0, (sample.power_w + last[1]) / 2 * passed_s)
             self._metrics.energy(sample.board, sample.source, energy_j)
         self._write(lambda journal: journal.sample(sample))
 
