@@ -6,12 +6,16 @@ They say which processes are the board's, whoever started them, and bound its me
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import os
+import signal
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-_BUSY_S = 10.0
+ROOT = Path("/sys/fs/cgroup")
+_BUSY_S = 20.0
+_POLL_S = 0.05
 
 
 def places(own: str = "/proc/self/cgroup", mounts: str = "/proc/self/mounts") -> dict[str, Path]:
@@ -33,6 +37,15 @@ def places(own: str = "/proc/self/cgroup", mounts: str = "/proc/self/mounts") ->
             if v1 or v2:
                 found[controllers] = Path(point) / path
     return found
+
+
+def find(pattern: str) -> list[Path]:
+    """All cgroups of this machine that are called so, whoever made them."""
+    return [
+        Path(path, name)
+        for path, names, _ in os.walk(ROOT)  # it bears with those that vanish
+        for name in fnmatch.filter(names, pattern)
+    ]
 
 
 def make(tag: str, memory_bytes: int) -> list[Path]:
@@ -60,6 +73,17 @@ def members(groups: Iterable[Path]) -> list[int]:
     return sorted(pids - {0})
 
 
+def kill(groups: Iterable[Path]) -> None:
+    """Nothing runs in them."""
+    until_s = time.monotonic() + _BUSY_S
+    while pids := members(groups):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        assert time.monotonic() < until_s, f"{pids} do not die"
+        time.sleep(_POLL_S)
+
+
 def remove(groups: Iterable[Path]) -> None:
     """None of them is left; nothing may run in them."""
     until_s = time.monotonic() + _BUSY_S
@@ -69,11 +93,11 @@ def remove(groups: Iterable[Path]) -> None:
                 group.rmdir()
             except OSError:  # busy until its last process is reaped
                 assert time.monotonic() < until_s, f"{group} cannot be removed"
-                time.sleep(0.05)
+                time.sleep(_POLL_S)
 
 
 def _nested(groups: Iterable[Path]) -> Iterator[Path]:
     """They and all within them, the innermost first."""
     for group in groups:
-        for path, _, _ in os.walk(group, topdown=False):  # it bears with those that vanish
+        for path, _, _ in os.walk(group, topdown=False):
             yield Path(path)

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,8 +69,8 @@ def up(
     assert 1 <= count <= MOST, f"{count} boards: 1 to {MOST} fit on a desk"
     root = rootfs()
     _more_watches()
-    with alone(cache() / "desks.lock"):
-        clear_dead()
+    with _claiming():
+        _clear_dead()
         directory = _claim(subnet, owner)
     found = Desk(
         directory=directory,
@@ -97,24 +98,8 @@ def up(
 
 def down(subnet: int) -> None:
     """Nothing of the desk is left: no process, mount, namespace, interface, cgroup or file."""
-    directory = desks() / str(subnet)
-    for place in directory.glob("edge-*"):
-        board = Board(subnet=subnet, number=int(place.name[5:]), directory=place)
-        board.power_off()
-        cgroups.remove(board.cgroups)
-        while os.path.ismount(board.root):
-            do("umount", "--lazy", str(board.root))
-        do("ip", "link", "delete", board.cable, check=False)
-        do("ip", "netns", "delete", board.tag, check=False)
-    do("ip", "link", "delete", switch(subnet), check=False)
-    shutil.rmtree(directory, ignore_errors=True)
-
-
-def clear_dead() -> None:
-    """Desks whose process has died, or from before this machine's last boot, are gone."""
-    for directory in list(desks().glob("*")):
-        if not _alive(directory):
-            down(int(directory.name))
+    with _claiming():
+        _clear(subnet)
 
 
 def switch(subnet: int) -> str:
@@ -124,6 +109,35 @@ def switch(subnet: int) -> str:
 def _more_watches() -> None:
     if int(WATCHES.read_text()) < 1024:
         WATCHES.write_text("1024\n")
+
+
+def _claiming() -> AbstractContextManager[None]:
+    """Nobody else makes or clears a desk meanwhile, this one's subnet taken by another included."""
+    return alone(cache() / "desks.lock")
+
+
+def _clear(subnet: int) -> None:
+    """By what is there, whatever the desk's directory says: its start may have failed half way."""
+    directory = desks() / str(subnet)
+    groups = cgroups.find(f"{switch(subnet)}-*")
+    cgroups.kill(groups)
+    cgroups.remove(groups)
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        if line.split()[1].startswith(f"{directory}/"):
+            do("umount", "--lazy", line.split()[1])
+    for link in Path("/sys/class/net").glob(f"{switch(subnet)}v*"):
+        do("ip", "link", "delete", link.name, check=False)
+    for space in Path("/run/netns").glob(f"{switch(subnet)}-*"):
+        do("ip", "netns", "delete", space.name, check=False)
+    do("ip", "link", "delete", switch(subnet), check=False)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _clear_dead() -> None:
+    """Desks whose process has died, or from before this machine's last boot, are gone."""
+    for directory in list(desks().glob("*")):
+        if not _alive(directory):
+            _clear(int(directory.name))
 
 
 def _alive(directory: Path) -> bool:

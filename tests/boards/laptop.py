@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+import time
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from boards.desk import Desk
-from boards.rootfs import PASSWORD, USER, cache
+from boards.rootfs import PASSWORD, USER, alone, cache
+from prism_edge.deploy.repack import repack
 
 PYTHON = "3.11"  # Debian's, which the boards have
 TORCH = "torch==2.13.0"
 LIMIT_S = 600
+KEPT_S = 24 * 3600.0  # a bundle that nobody uses
 MAIN = b"def main() -> None:\n"
 BROKEN = b"    raise SystemExit('this release is broken on purpose')\n"
 
@@ -97,12 +102,31 @@ class Laptop:
 
 
 def bundle() -> Path:
-    """What boards without torch need, with prism-edge as it is now. Made once, from the index."""
-    path = cache() / "bundle"
+    """What boards without torch need, with prism-edge as it is now; nobody changes it afterwards.
+
+    It lies under the hash of what it is made of. Wheels of others come from the bundle that was
+    used last, or from the index.
+    """
+    machine, torch = os.uname().machine, os.environ.get("TORCH", TORCH)
+    key = sha256(f"{PYTHON} {machine} {torch} ".encode())
+    with tempfile.TemporaryDirectory() as own:
+        key.update(repack(Path(own)).read_bytes())
+    path, draft = cache() / f"bundle-{key.hexdigest()[:12]}", cache() / "bundle.draft"
     argv = [sys.executable, "-m", "prism_edge", "deploy", "bundle", "--python", PYTHON]
-    argv += ["--machine", os.uname().machine, "--torch", os.environ.get("TORCH", TORCH)]
-    done = subprocess.run([*argv, "--out", str(path)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    argv += ["--machine", machine, "--torch", torch, "--out", str(draft)]
+    with alone(cache() / "bundle.lock"):
+        others = sorted(cache().glob("bundle-*/"), key=lambda other: other.stat().st_mtime)
+        if not path.exists():
+            shutil.rmtree(draft, ignore_errors=True)
+            if others:
+                shutil.copytree(others[-1], draft, copy_function=os.link)
+            done = subprocess.run(argv, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout + done.stderr
+            draft.rename(path)
+        path.touch()
+        for other in others:
+            if other.stat().st_mtime < time.time() - KEPT_S:
+                shutil.rmtree(other)
     return path
 
 

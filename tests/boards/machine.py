@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
-import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -84,9 +82,7 @@ class Board:
     @property
     def cgroups(self) -> list[Path]:
         """What it runs in; none before it was first on."""
-        with contextlib.suppress(FileNotFoundError):
-            return [Path(line) for line in (self.directory / "cgroups").read_text().splitlines()]
-        return []
+        return cgroups.find(self.tag)
 
     @property
     def core(self) -> int:
@@ -96,12 +92,12 @@ class Board:
     def power_on(self) -> None:
         """It boots. See ``booted``."""
         places = cgroups.make(self.tag, MEMORY_BYTES)
-        (self.directory / "cgroups").write_text("".join(f"{place}\n" for place in places))
         groups = [str(place / "cgroup.procs") for place in places]
+        # it enters them before it forks, so that power_off misses nobody
         enter = 'while [ "$1" != -- ]; do echo $$ > "$1"; shift; done; shift; exec "$@"'
         argv = [
-            *("setsid", "--fork", "sh", "-c", enter, "sh", *groups, "--"),
-            *("taskset", "--cpu-list", str(self.core)),
+            *("sh", "-c", enter, "sh", *groups, "--"),
+            *("setsid", "--fork", "taskset", "--cpu-list", str(self.core)),
             *("systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit"),
             *(f"--directory={self.root}", f"--machine={self.name}", "--console=pipe"),
             f"--network-namespace-path=/run/netns/{self.tag}",
@@ -129,13 +125,7 @@ class Board:
 
     def power_off(self) -> None:
         """A power cut: everything on it is killed at once. What it had written stays."""
-        until_s = time.monotonic() + 20
-        while pids := cgroups.members(self.cgroups):
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            assert time.monotonic() < until_s, f"{self.name}: {pids} do not die"
-            time.sleep(_POLL_S)
+        cgroups.kill(self.cgroups)
 
     def cut(self) -> None:
         """Its cable is pulled: nothing arrives, nobody is told."""

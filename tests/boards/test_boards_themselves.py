@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +99,16 @@ def test_another_desk_has_its_own_subnet_and_leaves_nothing(desk: Desk) -> None:
         assert traces(other.subnet)
     assert traces(other.subnet) == []
     assert traces(desk.subnet)
+
+
+def test_down_ends_what_no_directory_tells_of() -> None:
+    with boards_on_a_desk(1, 1e9) as found:
+        groups = cgroups.make(f"peb{found.subnet}-7", 1 << 30)
+        stray = subprocess.Popen(["sleep", "1000"])
+        for group in groups:
+            (group / "cgroup.procs").write_text(str(stray.pid))
+    assert stray.wait(10) == -signal.SIGKILL
+    assert traces(found.subnet) == []
 
 
 def test_the_desk_of_a_process_that_was_killed_is_cleared_by_the_next() -> None:
