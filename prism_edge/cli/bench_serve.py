@@ -12,7 +12,9 @@ import typer
 from prism_edge.errors import SettingsError
 
 if TYPE_CHECKING:
-    from prism_edge.client.connection import Connection, Sent
+    from prism_edge.client.connection import Sent
+    from prism_edge.client.loops import Ask
+    from prism_edge.client.own_daemon import Place
 
 MODEL = "vit-s16"
 RATE_HZ, REQUESTS = 5.0, 200
@@ -38,6 +40,10 @@ def serve(
     overhead: Annotated[
         bool, typer.Option("--overhead", help=f"instead: {REQUESTS} requests, one after the other")
     ] = False,
+    overload: Annotated[
+        float | None,
+        typer.Option(help="instead: so many times the rate that it can sustain", min=1.0),
+    ] = None,
     seconds: Annotated[float, typer.Option(help="how long", min=0.1)] = 30.0,
     batch: Annotated[int, typer.Option(help="rows of a request", min=1)] = 1,
     tokens: Annotated[int, typer.Option(help="length of texts", min=1)] = 128,
@@ -67,6 +73,7 @@ def serve(
 
     prism-edge bench serve --url http://10.77.0.1:8000 --model vit --rate 20 --deadline 0.5
     prism-edge bench serve --overhead
+    prism-edge bench serve --overload 20 --seconds 60 --pixels
     """
     from prism_edge.bench.conditions import hour
     from prism_edge.cli.bench_serve_table import readable
@@ -76,11 +83,15 @@ def serve(
     from prism_edge.client.load import Load, send
     from prism_edge.client.made_up import as_pixels, made_up
     from prism_edge.client.overhead import overhead as added
+    from prism_edge.client.overload import Overload
+    from prism_edge.client.overload import overload as pushed
     from prism_edge.plan import Plan
     from prism_edge.serve.oip_client import Daemon, encode_request
 
-    if (rate is not None) + (concurrency is not None) + overhead > 1:
-        raise SettingsError("bench serve: --rate, --concurrency and --overhead exclude each other")
+    if (rate, concurrency, overload).count(None) - overhead < 2:
+        raise SettingsError(
+            "bench serve: --rate, --concurrency, --overhead and --overload exclude each other"
+        )
     if url is not None and model is None:
         raise SettingsError("bench serve: --url needs --model, its name there")
     if overhead:
@@ -90,40 +101,54 @@ def serve(
     else:
         load = Load(rate_hz=rate or RATE_HZ, seconds=seconds, connections=connections, seed=seed)
     parameters: dict[str, str | int] = {} if plan is None else {"plan": str(Plan.parse(plan))}
-    if deadline is not None:
-        parameters["timeout"] = round(deadline * 1e6)
     token = None if token_file is None else read_token(token_file)
     found: list[Sent] = []
     name, place = _daemon(url, model or MODEL)
-    with place as at:
+    with place as there:
+        at = there.url
         with Daemon(at, token=token, timeout_s=timeout, authority=authority) as daemon:
             takes = daemon.inputs(name)
         arrays = (
             read_npz(inputs) if inputs else made_up(takes, batch=batch, tokens=tokens, seed=seed)
         )
         arrays = as_pixels(arrays) if pixels else arrays
-        body, header_bytes = encode_request(arrays, parameters)
+        body, _ = encode_request(arrays, parameters)
 
-        def ask(connection: Connection, due_s: float) -> Sent:
-            return connection.infer(name, body, header_bytes, due_s)
+        def asking(deadline_s: float | None) -> Ask:
+            limit = {} if deadline_s is None else {"timeout": round(deadline_s * 1e6)}
+            body, header_bytes = encode_request(arrays, {**parameters, **limit})
+            return lambda connection, due_s: connection.infer(name, body, header_bytes, due_s)
 
+        ask = asking(deadline)
         where = Where(url=at, token=token, authority=authority, timeout_s=timeout)
         if warm_up:
             send(where, Load(requests=warm_up), ask, [])
         conditions: dict[str, object] = {
             "daemon": url or "one of its own, on this machine",
             "model": name,
-            "load": str(load),
+            "load": str(load) if overload is None else f"{overload:g} x what it can sustain",
             "inputs": {key: f"{array.dtype} {list(array.shape)}" for key, array in arrays.items()},
             "request_bytes": len(body),
             "deadline_s": deadline,
             "seed": seed,
         }
+        more: dict[str, object] = {}
         try:
             with hour(conditions):
-                send(where, load, ask, found)
+                if overload is None:
+                    send(where, load, ask, found)
+                else:
+                    wish = Overload(
+                        times=overload,
+                        seconds=seconds,
+                        deadline_s=deadline,
+                        connections=connections,
+                        seed=seed,
+                        agent=there.agent,
+                    )
+                    more["overload"] = pushed(where, asking, wish, found)
         finally:  # also what was answered before an interrupt
-            arrivals = load.arrivals()
+            arrivals = load.arrivals() if overload is None else None
             said = figures(
                 found,
                 rows=len(next(iter(arrays.values()))),
@@ -131,18 +156,20 @@ def serve(
                 seconds=seconds,
             )
             if overhead and found:
-                said["overhead"] = added(found)
+                more["overhead"] = added(found)
+            said |= more
             said["conditions"] = conditions
             print(json.dumps(said) if as_json else readable(said))
 
 
-def _daemon(url: str | None, model: str) -> tuple[str, AbstractContextManager[str]]:
+def _daemon(url: str | None, model: str) -> tuple[str, AbstractContextManager[Place]]:
     """The model's name and where it is served: there, or by a daemon started here."""
+    from prism_edge.client.own_daemon import Place, own_daemon
+
     if url is not None:
-        return model, nullcontext(url)
+        return model, nullcontext(Place(url=url))
     from prism_edge.bench.cases import find_models
     from prism_edge.bench.random_models import cached, default_cache
-    from prism_edge.client.own_daemon import own_daemon
 
     (found,), made = find_models([model], (), default_cache())
     for name in made:

@@ -56,7 +56,29 @@ def readable(said: Mapping[str, Any]) -> str:
             f"added at p50: {_ms(found['added_p50_s'])} ms "
             f"[{_ms(low)}, {_ms(high)}], 95 % bootstrap interval"
         )
+    if "overload" in said:
+        lines += ["", *_overloaded(said["overload"])]
     return "\n".join([*lines, "", LEGEND, "", *conditions])
+
+
+def _overloaded(found: Mapping[str, Any]) -> list[str]:
+    memory = [
+        f"{name} {mib['before']:.0f} MiB before, {mib['most']} at most, {mib['after']} after"
+        for name, mib in found["resident_mib"].items()
+    ]
+    before, after = found["alone_p50_s"]["before"], found["alone_p50_s"]["after"]
+    return [
+        f"sustained {found['sustained_hz']:.1f} requests per second, {found['times']:g} x that is "
+        f"{found['offered_hz']:.0f}, sent {found['sent_hz']:.0f}, answered in time "
+        f"{found['answered_hz']:.1f}",
+        f"accepted  {found['accepted']}, in time (within {found['deadline_s']:g} s) "
+        f"{found['accepted_in_time']}, p99 {_ms(found['accepted_s']['p99'])} ms",
+        f"refused   {found['refused']}, p99 {_ms(found['refused_s']['p99'])} ms",
+        f"queue     {found['queue_most']} at most",
+        *(["memory    " + "; ".join(memory)] if memory else []),
+        f"afterwards the first answer came after {_ms(found['recovered_s'])} ms; one alone takes "
+        f"{_ms(after)} ms, before {_ms(before)} ms",
+    ]
 
 
 def _table(rows: Mapping[str, str], found: Mapping[str, Any]) -> list[str]:

@@ -20,6 +20,9 @@ from prism_edge.errors import UnreachableError
 from prism_edge.serve.oip import HEADER_LENGTH
 from prism_edge.serve.tls import trusting
 
+# what a kept connection says when the daemon has closed it meanwhile
+CLOSED = (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
@@ -90,9 +93,16 @@ class Connection:
             "Content-Type": "application/octet-stream",
         }
         sent_s = time.monotonic()
+        path = f"{self._base}/v2/models/{model}/infer"
+        kept = self._http.sock is not None
         try:
-            self._http.request("POST", f"{self._base}/v2/models/{model}/infer", body, headers)
-            response = self._http.getresponse()
+            try:
+                response = self._post(path, body, headers)
+            except CLOSED:
+                if not kept:
+                    raise
+                self._http.close()  # the daemon had done that already: nobody has read the request
+                response = self._post(path, body, headers)
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
             self._http.close()  # the next request begins with a new one
@@ -110,6 +120,10 @@ class Connection:
             error=None if response.status < 400 else str(document.get("error", "without a word")),
             said=found if isinstance(found, dict) else {},
         )
+
+    def _post(self, path: str, body: bytes, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+        self._http.request("POST", path, body, headers)
+        return self._http.getresponse()
 
 
 def _json(content: bytes, length: str | None) -> Mapping[str, object]:

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -20,9 +21,17 @@ STOP_S = 30.0
 MARKER = "serving on "
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a daemon answers; ``agent``: its process, if it is one of this machine's."""
+
+    url: str
+    agent: int | None = None
+
+
 @contextmanager
-def own_daemon(model: str, directory: Path) -> Iterator[str]:
-    """The URL of a daemon on loopback that serves the model alone, ready; it is gone afterwards.
+def own_daemon(model: str, directory: Path) -> Iterator[Place]:
+    """A daemon on loopback that serves the model alone, ready; it is gone afterwards.
 
     Raises ``ClusterError`` with its last words when it does not become ready.
     """
@@ -40,7 +49,7 @@ def own_daemon(model: str, directory: Path) -> Iterator[str]:
                 stderr=file,
             )
         try:
-            yield _ready(process, log)
+            yield Place(url=_ready(process, log), agent=process.pid)
             process.terminate()
             process.wait(STOP_S)
         finally:

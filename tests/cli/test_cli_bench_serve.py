@@ -51,6 +51,27 @@ def test_a_daemon_elsewhere_is_asked(run: Run, daemon: str, how: tuple[str, str]
     assert "uint8 [2, 3, 4, 4]" in out
 
 
+def test_more_than_a_daemon_can_answer_is_asked_and_what_came_of_it_told(
+    run: Run, daemon: str
+) -> None:
+    where = ("--url", daemon, "--model", "colours", "--overload", 2, "--seconds", 0.5)
+    code, out, err = run(*where, "--json")
+    assert code == 0, err
+    said = json.loads(out)
+    found = said["overload"]
+    assert found["times"] == 2
+    assert found["offered_hz"] == pytest.approx(2 * found["sustained_hz"])
+    assert found["accepted"] == said["outcomes"]["200"]
+    assert found["accepted_in_time"] > 0
+    assert found["deadline_s"] >= 1.0
+    assert found["recovered_s"] > 0
+    assert found["resident_mib"] == {}  # of a daemon elsewhere, for all this knows
+    code, out, _ = run(*where)
+    assert code == 0
+    assert "sustained " in out
+    assert "afterwards the first answer came after " in out
+
+
 def test_a_refusal_is_a_figure_not_a_failure(run: Run, daemon: str) -> None:
     code, out, _ = run("--url", daemon, "--model", "colours", "--rate", 50, "--seconds", 0.3,
                        "--tokens", 2, "--batch", 8000)  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -89,6 +90,15 @@ def test_a_refusal_is_kept_in_the_daemon_s_words(where: Where) -> None:
         assert one.status == 404
         assert "model nope" in str(one.error)
         assert colours(connection, 0.0).status == 200  # the connection goes on
+
+
+def test_a_connection_that_the_daemon_has_closed_meanwhile_is_opened_again(where: Where) -> None:
+    with Connection(where) as connection:
+        assert colours(connection, 0.0).status == 200
+        kept = connection._http.sock
+        kept.shutdown(socket.SHUT_RDWR)  # as a daemon does with a connection that nobody uses
+        assert colours(connection, 0.0).status == 200
+        assert connection._http.sock is not kept
 
 
 def test_no_answer_is_an_outcome() -> None:

@@ -75,6 +75,6 @@ def test_a_daemon_that_is_not_there_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [("--scenario", "SingleStream"), (*SERVER, "60")])
 def test_a_real_daemon_is_found_valid(tmp_path: Path, options: tuple[str, ...]) -> None:
     checkpoints.write(tmp_path / "vit", *checkpoints.vit())
-    with own_daemon("vit", tmp_path / "vit") as url:
-        done = drive(url, "vit", tmp_path / "logs", *options)
+    with own_daemon("vit", tmp_path / "vit") as place:
+        done = drive(place.url, "vit", tmp_path / "logs", *options)
     assert done.returncode == 0, done.stdout + done.stderr
