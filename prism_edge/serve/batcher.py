@@ -1,12 +1,15 @@
 """Requests wait here until they are a batch. Pure: time is an argument; the agent owns the clock.
 
 Requests are batched together when model, shapes, dtypes and a forced plan agree. A batch leaves
-when it is full, or when its oldest request has waited ``max_delay_s``; never past a deadline.
-Nobody overtakes: what no longer fits leads the next batch of its kind.
+when it is full, when it has as many requests as the one before it, or when its oldest request has
+waited ``max_delay_s``; never past a deadline. So whoever asks alone waits for nobody; batches begin
+with what came while the engine computed. Nobody overtakes: what no longer fits leads the next batch
+of its kind.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -43,12 +46,14 @@ class Waiting(Generic[Ticket]):
 
 @dataclass(slots=True)
 class Batcher(Generic[Ticket]):
-    """The queue, oldest first. ``max_batch`` rows a batch; a request with more rows goes alone."""
+    """The queue, oldest first. ``max_batch`` rows a batch; a request with more rows goes alone.
+    ``expected``: requests of the last batch, the company that may come again."""
 
     max_batch: int
     max_delay_s: float
     limit: int
     queue: list[Waiting[Ticket]] = field(default_factory=list)
+    expected: int = 1
 
     def add(self, request: Waiting[Ticket]) -> None:
         """The request is queued; ``UnavailableError`` when the queue is full."""
@@ -70,20 +75,10 @@ class Batcher(Generic[Ticket]):
 
     def take(self, now_s: float) -> list[Waiting[Ticket]]:
         """The next batch if one is due, else nothing."""
-        if not self.queue:
+        batch, due_s = self._next()
+        if not batch or now_s < due_s:
             return []
-        oldest = self.queue[0]
-        batch, rows, full = [oldest], oldest.rows, oldest.rows >= self.max_batch
-        for request in self.queue[1:]:
-            if full or request.key != oldest.key:
-                continue
-            full = rows + request.rows > self.max_batch
-            if not full:
-                batch.append(request)
-                rows += request.rows
-                full = rows == self.max_batch
-        if not full and now_s < oldest.arrived_s + self.max_delay_s:
-            return []
+        self.expected = len(batch)
         chosen = {id(request) for request in batch}
         self.queue = [request for request in self.queue if id(request) not in chosen]
         return batch
@@ -92,8 +87,24 @@ class Batcher(Generic[Ticket]):
         """When ``take`` or ``expired`` may next return something; None while nothing waits."""
         if not self.queue:
             return None
-        nearest = min(request.deadline_s for request in self.queue)
-        return min(self.queue[0].arrived_s + self.max_delay_s, nearest)
+        return min(self._next()[1], *(request.deadline_s for request in self.queue))
+
+    def _next(self) -> tuple[list[Waiting[Ticket]], float]:
+        """The batch that the oldest request leads as things are, and when it is due."""
+        if not self.queue:
+            return [], math.inf
+        oldest, key = self.queue[0], self.queue[0].key
+        batch, rows, full = [oldest], oldest.rows, oldest.rows >= self.max_batch
+        for request in self.queue[1:]:
+            if full or request.key != key:
+                continue
+            full = rows + request.rows > self.max_batch
+            if not full:
+                batch.append(request)
+                rows += request.rows
+                full = rows == self.max_batch
+        wait = not full and len(batch) < self.expected
+        return batch, oldest.arrived_s + (self.max_delay_s if wait else 0.0)
 
 
 def join_inputs(batch: list[Waiting[Ticket]]) -> dict[str, Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -37,8 +38,9 @@ def request(
     )
 
 
-def batcher(max_batch: int = 8, limit: int = 1000) -> Batcher[int]:
-    return Batcher(max_batch=max_batch, max_delay_s=DELAY_S, limit=limit)
+def batcher(max_batch: int = 8, limit: int = 1000, expected: int = 8) -> Batcher[int]:
+    """One whose last batch was of ``expected`` requests."""
+    return Batcher(max_batch=max_batch, max_delay_s=DELAY_S, limit=limit, expected=expected)
 
 
 def tickets(batch: list[Waiting[int]]) -> list[int]:
@@ -48,12 +50,29 @@ def tickets(batch: list[Waiting[int]]) -> list[int]:
 # -- by example --------------------------------------------------------------------------------
 
 
-def test_a_lone_request_waits_for_company_but_not_longer_than_the_delay() -> None:
-    queue = batcher()
+def test_a_request_waits_for_the_company_of_the_last_batch_but_not_longer_than_the_delay() -> None:
+    queue = batcher(expected=2)
     queue.add(request(1))
     assert queue.take(DELAY_S * 0.9) == []
     assert tickets(queue.take(DELAY_S)) == [1]
     assert queue.take(1.0) == []
+
+
+def test_a_batch_as_large_as_the_last_one_leaves_at_once() -> None:
+    queue = batcher(expected=2)
+    queue.add(request(1))
+    queue.add(request(2))
+    assert tickets(queue.take(0.0)) == [1, 2]
+    queue.add(request(3))
+    assert queue.take(0.0) == []
+
+
+def test_who_asks_alone_waits_for_nobody() -> None:
+    queue = Batcher[int](max_batch=8, max_delay_s=DELAY_S, limit=10)
+    for ticket in range(3):
+        queue.add(request(ticket, at_s=ticket))
+        assert queue.wake_s() == ticket
+        assert tickets(queue.take(ticket)) == [ticket]
 
 
 def test_a_full_batch_leaves_at_once() -> None:
@@ -128,6 +147,53 @@ def test_it_says_when_to_wake() -> None:
     assert queue.wake_s() == 5.0 + DELAY_S
     queue.add(request(1, at_s=5.0, limit_s=DELAY_S / 2))
     assert queue.wake_s() == 5.0 + DELAY_S / 2
+
+
+# -- under load --------------------------------------------------------------------------------
+
+
+def sizes(queue: Batcher[int], gap_s: float, count: int = 1000) -> list[int]:
+    """Of the batches, when a request comes every ``gap_s`` and a batch computes for 2 ms and half a
+    millisecond more per request."""
+    found, now_s, came = [], 0.0, 0
+    while came < count or queue.queue:
+        while came < count and came * gap_s <= now_s:
+            queue.add(request(came, at_s=came * gap_s))
+            came += 1
+        if batch := queue.take(now_s):
+            found.append(len(batch))
+            now_s += 0.002 + 0.0005 * len(batch)
+        else:
+            next_s = came * gap_s if came < count else math.inf
+            now_s = min(next_s, queue.wake_s() or math.inf)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("gap_s", "least", "most"),
+    [
+        (0.01, 1, 1),  # each comes long after the one before it was answered
+        (0.001, 4, 4),  # 1000 per second; one by one 400 could be computed
+        (0.0008, 7, 7),
+    ],
+)
+def test_under_load_batches_form(gap_s: float, least: int, most: int) -> None:
+    found = sizes(batcher(limit=16, expected=1), gap_s)
+    settled = found[20:-2]
+    assert (min(settled), max(settled)) == (least, most)
+
+
+class Alone(Batcher[int]):
+    """A control: never waits, and takes one at a time."""
+
+    def take(self, now_s: float) -> list[Waiting[int]]:
+        batch, self.queue = self.queue[:1], self.queue[1:]
+        return batch
+
+
+def test_control_without_batches_the_queue_is_full() -> None:
+    with pytest.raises(UnavailableError):
+        sizes(Alone(max_batch=8, max_delay_s=DELAY_S, limit=16), 0.001)
 
 
 # -- under any traffic -------------------------------------------------------------------------
@@ -287,7 +353,7 @@ HURRIED: list[Arrival] = [(0.0, 1, "m", None, 0.003, False)]
     ("kind", "arriving", "found"),
     [
         (Greedy, MIXED, "mixed"),
-        (Greedy, plain(4, 4, 4), "too large"),
+        (Greedy, plain(1, 1, 4), "too large"),
         (Lossy, plain(1, 1, 1), "lost"),
         (Doubling, plain(1, 1), "doubled"),
         (Late, HURRIED, "late"),
@@ -297,7 +363,7 @@ HURRIED: list[Arrival] = [(0.0, 1, "m", None, 0.003, False)]
 def test_control_each_law_can_be_broken(
     kind: Callable[..., Batcher[int]], arriving: list[Arrival], found: str
 ) -> None:
-    queue = kind(max_batch=4, max_delay_s=DELAY_S, limit=100)
+    queue = kind(max_batch=4, max_delay_s=DELAY_S, limit=100, expected=4)
     for gap_s, rows, model, plan, limit_s, _ in arriving[:-1]:  # all but the last are there already
         queue.add(request(-1 - len(queue.queue), rows, model, plan, 0.0, limit_s))
         assert gap_s == 0.0

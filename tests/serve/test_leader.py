@@ -348,6 +348,7 @@ def test_a_bug_of_ours_costs_the_one_batch_only(tmp_path: Path) -> None:
 def test_a_client_that_hung_up_is_forgotten(tmp_path: Path) -> None:
     async def scene() -> None:
         async with leading(tmp_path, max_delay_s=0.2) as leader:
+            await asyncio.gather(*(leader.infer(call()) for _ in range(3)))  # and so many may come
             gone = asyncio.create_task(leader.infer(call(1.0)))
             stays = asyncio.create_task(leader.infer(call(2.0)))
             await asyncio.sleep(0)
