@@ -7,6 +7,7 @@ of JSON. Times are seconds of any one clock that never goes back.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
@@ -34,6 +35,15 @@ class Aim:
     def __post_init__(self) -> None:
         if self.objective not in get_args(Objective):
             raise ValueError(f"objective={self.objective!r}, allowed is {get_args(Objective)}")
+
+    def __str__(self) -> str:
+        """``least latency, at most 0.5 less accuracy``"""
+        parts = ["least energy x delay" if self.objective == "edp" else f"least {self.objective}"]
+        if self.exact:
+            parts.append("exact plans only")
+        if self.max_accuracy_drop is not None:
+            parts.append(f"at most {self.max_accuracy_drop:g} less accuracy")
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +119,7 @@ def to_json(event: Event) -> str:
 def from_json(text: str) -> Event:
     """The event of a line. Raises ``JournalError`` when it is none."""
     try:
-        values = json.loads(text)
+        values = json.loads(text, parse_float=_finite, parse_constant=_finite)
         cls = KINDS[values.pop("event")]
         known = {field.name for field in fields(cls)}
         if not known >= set(values):
@@ -118,6 +128,13 @@ def from_json(text: str) -> Event:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise JournalError(f"not a decision event: {error}: {text[:80]!r}") from error
     return made
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no finite number")
+    return number
 
 
 def _frozen(value: Any) -> Any:

@@ -112,6 +112,19 @@ def test_an_unknown_field_is_named() -> None:
         from_json(LINE.replace("}", ',"more":1}'))
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_is_none_is_refused_wherever_it_stands(number: str) -> None:
+    started = Started(now_s=1.0, aim=Aim(hysteresis=0.5), profile="d", boards=())
+    for line in (
+        LINE.replace("1.5", number),
+        LINE.replace("0.25", number),
+        to_json(started).replace("0.5", number),
+    ):
+        assert number in line
+        with pytest.raises(JournalError, match=f"{number} is no finite number"):
+            from_json(line)
+
+
 def test_an_aim_says_what_is_allowed() -> None:
     with pytest.raises(ValueError, match=r"objective='beauty', allowed is \('latency', "):
         Aim(objective="beauty")  # type: ignore[arg-type]
