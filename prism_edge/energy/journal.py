@@ -2,9 +2,10 @@
 
 Appending is a queue operation and never waits for the disk, so an event loop may do it; a thread
 writes what has gathered once a second. A killed process loses at most that second and leaves a
-readable file (WAL); readers work while the writer is open. What cannot be written, because the disk
-is full, waits in memory until it can be; of what no longer fits there, the file is told how much
-it was. Missing values are NULL.
+readable file (WAL), and so does a power cut: every commit is synced. Readers work while the writer
+is open. What cannot be written, because the disk is full, waits in memory until it can be; of what
+no longer fits there, the file is told how much it was. The oldest rows go by age and by size of the
+file (``Keep``). Missing values are NULL.
 """
 
 from __future__ import annotations
@@ -15,13 +16,23 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import astuple
 from pathlib import Path
 from types import TracebackType
-from urllib.parse import quote
 
 import prism_edge
+from prism_edge.energy.journal_file import (
+    LATER_TABLES,
+    SCHEMA,
+    TABLES,
+    WAL_BYTES,
+    Keep,
+    make_room,
+    meta_of,
+    told,
+)
+from prism_edge.energy.journal_reader import decisions, read
 from prism_edge.energy.rows import DecisionRow, EventRow, JournalData, RequestRow
 from prism_edge.energy.sample import Sample
 from prism_edge.errors import JournalError
@@ -36,22 +47,9 @@ __all__ = [
     "read",
 ]
 
-SCHEMA = "1"
 KEPT = 20_000  # rows that wait in memory while the file cannot be written
 SLOWER = 5.0  # trying again, than writing
-TABLES = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE samples (board TEXT NOT NULL, t_s REAL NOT NULL, power_w REAL NOT NULL,
-    source TEXT NOT NULL);
-CREATE TABLE requests (id TEXT NOT NULL, model TEXT NOT NULL, batch INTEGER NOT NULL,
-    plan TEXT NOT NULL, why TEXT, forced INTEGER NOT NULL, start_s REAL NOT NULL,
-    stop_s REAL NOT NULL, latency_s REAL, ok INTEGER NOT NULL, error TEXT, wire_bytes INTEGER,
-    spans TEXT NOT NULL);
-CREATE TABLE events (t_s REAL NOT NULL, kind TEXT NOT NULL, detail TEXT);
-"""
-# Journals of before have no decisions; one that is continued gets the table and keeps its rows.
-DECISIONS = """CREATE TABLE IF NOT EXISTS decisions (number INTEGER PRIMARY KEY, t_s REAL NOT NULL,
-    event TEXT NOT NULL, plan TEXT, why TEXT, request TEXT)"""
+ROOM_S = 60.0  # between looks at how old and how large it is
 
 
 class Journal:
@@ -60,9 +58,13 @@ class Journal:
     ``complaint`` says why the last write failed, None: it did not. It is tried again and again.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, flush_every_s: float) -> None:
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, keep: Keep, flush_every_s: float
+    ) -> None:
         self._path = path
         self._connection = connection
+        self._keep = keep
+        self._looked_s = time.monotonic()  # at how much is kept
         self._rows: deque[tuple[str, tuple[object, ...]]] = deque()
         self._missed = 0  # rows that there was no room for, neither there nor here
         self._counting = threading.Lock()
@@ -83,16 +85,20 @@ class Journal:
         cluster: str,
         kind: str,
         power: Mapping[str, str],
+        conditions: Mapping[str, str] | None = None,
+        keep: Keep | None = None,
         flush_every_s: float = 1.0,
     ) -> Journal:
         """A writer on ``path``: a new file, or one of the same cluster and kind to be continued.
 
-        ``power`` is each board's label (sensor, modelled, none). Raises JournalError for a file
-        that is not a journal, of another schema, or of another cluster or kind.
+        ``power`` is each board's label (sensor, modelled, none); ``conditions``: what a reader must
+        know of the measurement. Raises JournalError for a file that is not a journal, of another
+        schema, or of another cluster or kind.
         """
         labels = {f"power.{board}": label for board, label in power.items()}
+        labels |= {f"condition.{name}": said for name, said in (conditions or {}).items()}
         wanted = {"cluster": cluster, "kind": kind}
-        with _errors(path), contextlib.ExitStack() as undo:
+        with told(path), contextlib.ExitStack() as undo:
             connection = sqlite3.connect(path, check_same_thread=False)
             undo.callback(connection.close)
             if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
@@ -101,25 +107,37 @@ class Journal:
                 connection.executescript(f"BEGIN; {TABLES}")
                 connection.executemany("INSERT INTO meta VALUES (?, ?)", first.items())
                 connection.commit()
-            connection.execute("PRAGMA synchronous=FULL")
-            meta = _meta(connection, path)
+            connection.execute("PRAGMA synchronous=FULL")  # a commit survives a power cut
+            connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
+            meta = meta_of(connection, path)
             for key, value in wanted.items():
                 if meta.get(key) != value:
                     raise JournalError(
                         f"{path}: is the journal of {key} {meta.get(key)!r}, not of {value!r}; "
                         "name another file or move this one away"
                     )
-            connection.execute(DECISIONS)
+            for table in LATER_TABLES:
+                connection.execute(table)
             labels["prism_edge"] = prism_edge.__version__
             connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", labels.items())
             connection.commit()
             undo.pop_all()
-        return cls(path, connection, flush_every_s)
+        return cls(path, connection, keep or Keep(), flush_every_s)
 
     def sample(self, sample: Sample) -> None:
         """The sample is on its way to the file, at most a second from it."""
-        row = (sample.board, sample.t_s, sample.power_w, sample.source)
-        self._append("INSERT INTO samples VALUES (?, ?, ?, ?)", row)
+        if sample.power_w is not None:
+            row = (sample.board, sample.t_s, sample.power_w, sample.source)
+            self._append("INSERT INTO samples VALUES (?, ?, ?, ?)", row)
+        if sample.gap is not None:
+            self.event(_about("gap", sample, {"why": sample.gap}))
+        if sample.events:
+            self.event(_about("throttle", sample, dict(sample.events)))
+
+    def rails(self, sample: Sample) -> None:
+        """The sample's rails are on their way to the file."""
+        row = (sample.board, sample.t_s, json.dumps(dict(sample.rails_mw)))
+        self._append("INSERT INTO rails VALUES (?, ?, ?)", row)
 
     def request(self, request: RequestRow) -> None:
         """The executed batch is on its way to the file."""
@@ -202,6 +220,20 @@ class Journal:
         while not self._closing.wait(every_s if self.complaint is None else SLOWER * every_s):
             with contextlib.suppress(JournalError):  # told by ``complaint``
                 self.flush()
+            if time.monotonic() - self._looked_s >= ROOM_S:
+                self.make_room()
+
+    def make_room(self) -> None:
+        """Rows over the limits are gone, or will be when the file can be written."""
+        with self._writing, contextlib.suppress(sqlite3.Error):
+            now_s = time.monotonic()
+            make_room(self._connection, self._keep, now_s - self._looked_s)
+            self._looked_s = now_s
+
+
+def _about(kind: str, sample: Sample, said: Mapping[str, object]) -> EventRow:
+    detail = json.dumps({"board": sample.board, **said})
+    return EventRow(t_s=sample.t_s, kind=kind, detail=detail)
 
 
 def _gap(rows: int) -> list[tuple[str, tuple[object, ...]]]:
@@ -213,86 +245,3 @@ def _gap(rows: int) -> list[tuple[str, tuple[object, ...]]]:
         ("INSERT INTO events VALUES (?, ?, ?)", (t_s, "journal", said)),
         ("INSERT INTO decisions VALUES (NULL, ?, ?, NULL, NULL, NULL)", (t_s, said)),
     ]
-
-
-def read(path: Path) -> JournalData:
-    """What was committed to a journal, also while its writer is open or after it was killed.
-
-    All but the decisions, which are many. Raises JournalError for a file that is missing, not a
-    journal, damaged or of another schema.
-    """
-    with _reading(path) as connection:
-        meta = _meta(connection, path)
-        samples = connection.execute(
-            "SELECT board, t_s, power_w, source FROM samples ORDER BY t_s, rowid"
-        )
-        requests = connection.execute("SELECT * FROM requests ORDER BY start_s, rowid")
-        requests.row_factory = sqlite3.Row
-        events = connection.execute("SELECT t_s, kind, detail FROM events ORDER BY t_s, rowid")
-        return JournalData(
-            meta=meta,
-            samples=tuple(Sample(board=b, t_s=t, power_w=p, source=s) for b, t, p, s in samples),
-            requests=tuple(_request(row) for row in requests),
-            events=tuple(EventRow(t_s=t, kind=k, detail=d) for t, k, d in events),
-        )
-
-
-def decisions(path: Path) -> Iterator[tuple[int, DecisionRow]]:
-    """Every committed decision row in the order it was written, with its number in the file.
-
-    Read as it is asked for, from one snapshot. Raises JournalError like ``read``; a journal of
-    before there were decisions has none.
-    """
-    with _reading(path) as connection:
-        _meta(connection, path)
-        if ("decisions",) not in connection.execute("SELECT name FROM sqlite_master").fetchall():
-            return
-        rows = connection.execute(
-            "SELECT number, t_s, event, plan, why, request FROM decisions ORDER BY number"
-        )
-        for number, t_s, event, plan, why, request in rows:
-            yield number, DecisionRow(t_s=t_s, event=event, plan=plan, why=why, request=request)
-
-
-@contextlib.contextmanager
-def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """One snapshot of all tables; whatever is wrong with the file is a JournalError."""
-    if not path.is_file():
-        raise JournalError(f"{path}: no such journal; a leader writes one while it serves")
-    where = f"file:{quote(str(path.absolute()))}?mode=ro"
-    with _errors(path), contextlib.closing(sqlite3.connect(where, uri=True)) as connection:
-        connection.execute("BEGIN")
-        yield connection
-
-
-def _request(row: sqlite3.Row) -> RequestRow:
-    values = dict(row)
-    values["spans"] = tuple(tuple(span) for span in json.loads(values["spans"]))
-    values["forced"], values["ok"] = bool(values["forced"]), bool(values["ok"])
-    return RequestRow(**values)
-
-
-def _meta(connection: sqlite3.Connection, path: Path) -> dict[str, str]:
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    if not {"meta", "samples", "requests", "events"} <= tables:
-        raise JournalError(
-            f"{path}: is a database, but not a prism-edge journal; name another file"
-        )
-    meta: dict[str, str] = dict(connection.execute("SELECT key, value FROM meta"))
-    if meta.get("schema") != SCHEMA:
-        raise JournalError(
-            f"{path}: has journal schema {meta.get('schema')}, this prism-edge reads {SCHEMA}; "
-            "use the version that wrote it"
-        )
-    return meta
-
-
-@contextlib.contextmanager
-def _errors(path: Path) -> Iterator[None]:
-    """What SQLite or a damaged row says, as one JournalError naming the file."""
-    try:
-        yield
-    except (sqlite3.Error, ValueError, TypeError) as error:
-        raise JournalError(
-            f"{path}: is not a usable journal: {error}; name another file or move this one away"
-        ) from error

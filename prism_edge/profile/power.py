@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from prism_edge.cluster.host import Host
-from prism_edge.energy.meter import ClusterEnergy, cluster_energy, energy
+from prism_edge.energy.meter import energy
 from prism_edge.energy.sample import Sample
 from prism_edge.energy.source import tegrastats_power_w
 from prism_edge.profile.lines import Lines
@@ -100,12 +100,7 @@ def spent(meters: Sequence[PowerMeter], start_s: float, stop_s: float) -> float 
         return None
     for meter in meters:
         meter.await_sample(stop_s)
-    found: ClusterEnergy = cluster_energy(
-        {meter.name: meter.near(start_s) for meter in meters},
-        [meter.name for meter in meters],
-        start_s,
-        stop_s,
-        INTERVAL_S,
-    )
-    enough = all(board.samples >= LEAST_SAMPLES for board in found.boards.values())
-    return found.energy_j if found.complete and enough else None
+    found = [energy(meter.near(start_s), start_s, stop_s, INTERVAL_S) for meter in meters]
+    if not all(one.complete and one.samples >= LEAST_SAMPLES for one in found):
+        return None
+    return sum(one.energy_j or 0.0 for one in found)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -25,6 +26,8 @@ from prism_edge.energy.journal import (
     decisions,
     read,
 )
+from prism_edge.energy.journal_file import Keep, make_room
+from prism_edge.energy.journal_reader import extent
 from prism_edge.energy.sample import Sample
 from prism_edge.errors import JournalError
 from prism_edge.schedule.events import from_json
@@ -404,6 +407,100 @@ print(len(read(here / "j.sqlite").events), whole)
 """
 
 
+# --- how much is kept
+
+
+def filled(path: Path, keep: Keep, rows: int) -> Journal:
+    journal = Journal.open(
+        path, cluster="test", kind="lab", power={}, keep=keep, flush_every_s=NEVER_S
+    )
+    journal.event(EventRow(t_s=0.0, kind="clock", detail="{}"))
+    journal.event(EventRow(t_s=0.0, kind="epoch", detail="1 open"))
+    for number in range(rows):
+        journal.sample(dataclasses.replace(SAMPLE, t_s=float(number)))
+    journal.event(EventRow(t_s=float(rows), kind="epoch", detail="2 open"))
+    journal.flush()
+    return journal
+
+
+def test_a_file_over_its_size_loses_its_oldest_rows_and_does_not_grow(tmp_path: Path) -> None:
+    path, keep = tmp_path / "journal.sqlite", Keep(bytes=400_000)
+    with filled(path, keep, 15_000) as journal:
+        for _ in range(12):
+            journal.make_room()
+            for number in range(3000):
+                journal.sample(dataclasses.replace(SAMPLE, t_s=1e6 + number))
+            journal.flush()
+        journal.make_room()
+    assert path.stat().st_size < 800_000  # with what came between two looks
+    found = read(path)
+    assert 3000 < len(found.samples) < 15_000
+    assert found.samples[-1].t_s == 1e6 + 2999  # the newest are there
+    assert {event.kind for event in found.events} >= {"clock"}
+
+
+def test_without_a_limit_the_file_grows(tmp_path: Path) -> None:
+    """Control of as many rows."""
+    path = tmp_path / "journal.sqlite"
+    with filled(path, Keep(), 51_000) as journal:
+        journal.make_room()
+    assert len(read(path).samples) == 51_000
+    assert path.stat().st_size > 1_500_000
+
+
+def test_rows_go_when_they_have_been_there_for_long_whatever_the_clock_says(tmp_path: Path) -> None:
+    path, day_s = tmp_path / "journal.sqlite", 86_400.0
+    with filled(path, Keep(), 6000):
+        pass
+    connection = sqlite3.connect(path)
+    keep = Keep(days=2.0)
+    assert make_room(connection, keep, 60.0) == 0  # marks how far it has come
+    with new(path) as journal:
+        journal.sample(dataclasses.replace(SAMPLE, t_s=-1e9))  # a clock that was set back
+    assert make_room(connection, keep, 1.9 * day_s) == 0
+    assert make_room(connection, keep, 0.2 * day_s) == 6000 - 1 + 2 - 1 + 1
+    connection.close()
+    assert [sample.t_s for sample in read(path).samples] == [-1e9]
+    assert [event.kind for event in read(path).events] == ["clock", "epoch"]
+    with new(path) as journal:
+        journal.event(EVENT)
+    assert [event.kind for event in read(path).events] == ["clock", "epoch", "lost"]
+
+
+def test_gaps_and_throttling_ride_beside_the_samples(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    hot = dataclasses.replace(SAMPLE, t_s=2.0, gap="started again", events={"oc1": 3})
+    unknown = dataclasses.replace(SAMPLE, t_s=3.0, power_w=None)
+    with new(path) as journal:
+        for sample in (dataclasses.replace(SAMPLE, t_s=1.0), hot, unknown):
+            journal.sample(sample)
+    found = read(path)
+    assert [(sample.t_s, sample.gap) for sample in found.samples] == [
+        (1.0, None),
+        (2.0, "started again"),
+    ]
+    assert [(event.kind, event.detail) for event in found.events] == [
+        ("gap", '{"board": "edge-1", "why": "started again"}'),
+        ("throttle", '{"board": "edge-1", "oc1": 3}'),
+    ]
+
+
+def test_a_part_of_a_journal_has_what_touches_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with new(path) as journal:
+        for number in range(10):
+            journal.sample(dataclasses.replace(SAMPLE, t_s=float(number)))
+        journal.request(dataclasses.replace(REQUEST, start_s=1.0, stop_s=4.0))
+        journal.request(dataclasses.replace(REQUEST, start_s=1.0, stop_s=2.0))
+        journal.event(EventRow(t_s=0.0, kind="clock", detail="{}"))
+        journal.event(EventRow(t_s=0.0, kind="epoch", detail=""))
+    found = read(path, (3.0, 5.0))
+    assert [sample.t_s for sample in found.samples] == [3.0, 4.0, 5.0]
+    assert [request.stop_s for request in found.requests] == [4.0]
+    assert [event.kind for event in found.events] == ["clock"]
+    assert extent(path) == (0.0, 9.0)
+
+
 # --- files that are not ours
 
 
@@ -577,6 +674,45 @@ def test_after_a_kill_everything_flushed_is_there(tmp_path: Path, last: int) -> 
     with new(path) as journal:  # and its successor goes on
         journal.sample(dataclasses.replace(SAMPLE, t_s=1e9))
     assert len(read(path).samples) == len(times) + 1
+
+
+COMMITTER = """
+import itertools, sys
+from pathlib import Path
+from prism_edge.energy.journal import Journal
+from prism_edge.energy.sample import Sample
+
+path, first = Path(sys.argv[1]), int(sys.argv[2])
+journal = Journal.open(path, cluster="test", kind="lab", power={}, flush_every_s=3600)
+for number in itertools.count(first):
+    journal.sample(Sample(board="edge-1", t_s=float(number), power_w=1.0, source="sensor"))
+    if number % 50 == 49:
+        journal.flush()
+        print(number, flush=True)
+"""
+
+
+def test_twenty_kills_in_mid_write_lose_no_committed_row(tmp_path: Path) -> None:
+    """One file, a writer after the other, each killed while it goes on writing."""
+    path, random = tmp_path / "journal.sqlite", Random(7)
+    there = 0
+    for _ in range(20):
+        argv = [sys.executable, "-c", COMMITTER, str(path), str(there)]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            for _ in range(random.randint(1, 6)):
+                committed = int(writer.stdout.readline())
+            time.sleep(random.uniform(0, 0.01))  # anywhere in the next commits
+            writer.kill()
+            said = writer.stdout.read().split("\n")  # and what it had said by then
+        committed = max([committed, *(int(number) for number in said[:-1])])
+        times = [sample.t_s for sample in read(path).samples]
+        assert times == [float(number) for number in range(len(times))]
+        assert len(times) > committed >= there
+        there = len(times)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
 
 
 def test_after_a_kill_what_was_not_flushed_is_lost_and_the_file_is_readable(tmp_path: Path) -> None:

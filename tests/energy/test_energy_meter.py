@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prism_edge.energy.meter import ClusterEnergy, WindowEnergy, cluster_energy, energy
+from prism_edge.energy.meter import Curve, WindowEnergy, energy
 from prism_edge.energy.sample import Sample
 
 INTERVAL_S = 0.1
@@ -49,10 +50,15 @@ def test_a_window_worked_out_by_hand() -> None:
         energy_j=near(0.725),
         mean_w=near(3.625),
         peak_w=4.0,
+        lowest_w=near(2.0),
         samples=2,
         coverage=near(1.0),
+        covered_s=near(0.2),
+        gaps=0,
         complete=True,
         reliable=False,
+        # half the squares of 2 W x 0.05 s, 0 and 4 W x 0.05 s
+        sampling_j=near(((0.1**2 + 0.2**2) / 2) ** 0.5),
     )
 
 
@@ -188,38 +194,34 @@ def test_two_samples_with_one_stamp_do_no_harm() -> None:
     assert window(samples, 0.0, 0.2).energy_j == near(0.4)
 
 
-def cluster(samples: dict[str, list[Sample]], *boards: str) -> ClusterEnergy:
-    return cluster_energy(samples, boards, 0.5, 2.5, INTERVAL_S)
+def test_one_line_twice_is_one_sample() -> None:
+    samples = regular([5.0] * 40)
+    assert window([*samples, *samples], 0.05, 2.0) == window(samples, 0.05, 2.0)
 
 
-def test_cluster_counts_idle_boards() -> None:
-    busy, idle = regular([9.0] * 40), regular([4.0] * 40, board="edge-2")
-    found = cluster({"edge-1": busy, "edge-2": idle}, "edge-1", "edge-2")
-    assert found.energy_j == near(26.0)
-    assert found.mean_w == near(13.0)
-    assert (found.complete, found.reliable, found.coverage) == (True, True, near(1.0))
-    assert {name: one.energy_j for name, one in found.boards.items()} == {
-        "edge-1": near(18.0),
-        "edge-2": near(8.0),
-    }
+def test_a_source_that_was_started_again_is_not_bridged() -> None:
+    samples = regular([5.0] * 40)
+    samples[10] = replace(samples[10], gap="tegrastats was started again")
+    found = window(samples, 0.0, 2.0)
+    assert (found.energy_j, found.gaps, found.complete) == (near(5.0 * 1.9), 1, False)
 
 
-@pytest.mark.parametrize("missing", [{}, {"edge-2": []}, {"edge-2": trace((1.0, 4.0))}])
-def test_cluster_without_one_board_is_none(missing: dict[str, list[Sample]]) -> None:
-    found = cluster({"edge-1": regular([9.0] * 40), **missing}, "edge-1", "edge-2")
-    assert (found.energy_j, found.mean_w) == (None, None)
-    assert (found.complete, found.coverage) == (False, 0.0)
-    assert found.boards["edge-1"].energy_j == near(18.0)
-    assert found.boards["edge-2"].energy_j is None
+def test_gaps_are_counted_at_the_ends_too() -> None:
+    samples = regular([5.0] * 10) + regular([5.0] * 10, start_s=2.0)
+    assert window(samples, -1.0, 3.5).gaps == 3
+    assert window(samples, 0.0, 2.9).gaps == 1
+    assert window(samples, 0.1, 0.9).gaps == 0
 
 
-def test_cluster_is_as_complete_as_its_worst_board() -> None:
-    short = regular([4.0] * 21, board="edge-2")  # ends at 2.0
-    found = cluster({"edge-1": regular([9.0] * 40), "edge-2": short}, "edge-1", "edge-2")
-    assert found.energy_j == near(18.0 + 6.0)
-    assert (found.complete, found.reliable, found.coverage) == (False, False, near(0.75))
+def test_a_reading_without_a_total_is_missing_and_not_zero() -> None:
+    samples = [replace(one, power_w=None) for one in regular([0.0] * 10)]
+    assert window(samples, 0.0, 0.9).energy_j is None
+    assert Curve(samples).extent_s is None
 
 
-def test_a_foreign_board_is_not_counted() -> None:
-    found = cluster({"edge-1": regular([9.0] * 40), "lamp": regular([99.0] * 40)}, "edge-1")
-    assert found.energy_j == near(18.0)
+def test_the_interval_is_the_median_of_what_came() -> None:
+    samples = trace((0.0, 1.0), (0.5, 1.0), (1.0, 1.0), (1.5, 1.0), (9.0, 1.0))
+    curve = Curve(samples)
+    assert curve.interval_s == near(0.5)
+    assert curve.extent_s == (0.0, 9.0)
+    assert curve.window(0.0, 9.0).covered_s == near(1.5)
