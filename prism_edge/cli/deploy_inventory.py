@@ -13,7 +13,7 @@ import typer
 from prism_edge.errors import SettingsError
 
 if TYPE_CHECKING:
-    from prism_edge.deploy.ansible_hosts import Inventory
+    from prism_edge.deploy.inventory import Inventory
 
 
 def inventory(
@@ -46,30 +46,16 @@ def inventory(
 
 
 def _read(path: Path) -> Inventory:
-    """Ansible's own reading of ``path`` where there is Ansible; plain YAML without it."""
-    from prism_edge.deploy.ansible_hosts import parse_list, parse_yaml
+    """Ansible's own reading of ``path``."""
+    from prism_edge.deploy.inventory import parse_list
 
-    if not path.exists():
-        raise SettingsError(f"{path} does not exist; --from names an Ansible inventory")
     program = shutil.which("ansible-inventory")
-    try:
-        if program is not None:
-            return parse_list(_listed(program, path))
-        if path.suffix not in (".yml", ".yaml"):
-            raise SettingsError(
-                "only YAML can be read without ansible-inventory; pip install ansible-core, "
-                "or write the inventory as .yml"
-            )
-        return parse_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}") from error
-    except SettingsError as error:
-        raise SettingsError(f"{path}: {error}") from None
-
-
-def _listed(program: str, path: Path) -> object:
+    if program is None:
+        raise SettingsError(
+            "--from: ansible-inventory reads inventories, and is not here; pip install ansible-core"
+        )
     argv = [program, "--inventory", str(path), "--list"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
-    if done.returncode:
-        raise SettingsError(f"{program} failed: {done.stderr.strip()[-500:]}")
-    return json.loads(done.stdout)
+    if done.returncode or not path.exists():
+        raise SettingsError(f"{path} cannot be read: {done.stderr.strip()[-500:]}")
+    return parse_list(json.loads(done.stdout))

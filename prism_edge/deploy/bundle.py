@@ -83,24 +83,18 @@ class Bundle:
                 path = self.directory / WHEELS / file
                 raise ClusterError(f"{path}: {problem}; copy the bundle again, or {AGAIN}")
 
-    def require(self, board: str, python: str, machine: str, pins: Mapping[str, str]) -> None:
-        """It fits a board with this Python (3.10.12), machine and own packages."""
-        for what, ours, theirs in (
-            ("Python", self.python, ".".join(python.split(".")[:2])),
-            ("machine", self.machine, machine),
-        ):
-            if ours != theirs:
-                raise ClusterError(
-                    f"board {board}: has {what} {theirs}, the bundle in {self.directory} is for "
-                    f"{ours}; make one for this board with prism-edge deploy bundle"
-                )
-        for name, version in self.pins.items():
-            if name not in pins or not same(pins[name], version):
-                raise ClusterError(
-                    f"board {board}: has {name} {pins.get(name, 'not at all')}, the bundle in "
-                    f"{self.directory} is for {name} {version}; make one for this board with "
-                    f"prism-edge deploy bundle"
-                )
+    def misfits(self, python: str, machine: str, pins: Mapping[str, str]) -> list[str]:
+        """Why it is not for a board with this Python (3.10.12), machine and own packages."""
+        found = []
+        if self.python != (version := ".".join(python.split(".")[:2])):
+            found.append(f"Python {self.python}, the board has {version or 'none'}")
+        if self.machine != machine:
+            found.append(f"{self.machine}, the board is {machine}")
+        for name, meant in sorted(self.pins.items()):
+            if name not in pins or not same(pins[name], meant):
+                has = pins.get(name, "none")
+                found.append(f"a board with {name} {meant}, it has {has}")
+        return found
 
 
 def same(one: str, other: str) -> bool:

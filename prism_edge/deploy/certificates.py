@@ -12,14 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization as form
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from prism_edge.errors import ClusterError
 from prism_edge.settings import BoardSettings, Settings
-
-if TYPE_CHECKING:
-    from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 AUTHORITY_LIFE = timedelta(days=3650)
 LIFE = timedelta(days=397)  # the longest that common clients take
@@ -69,8 +72,6 @@ def names(board: BoardSettings, settings: Settings) -> list[str]:
 def _authority(
     directory: Path, cluster: str, now: datetime
 ) -> tuple[x509.Certificate, EllipticCurvePrivateKey]:
-    from cryptography import x509
-
     found = _read(directory / "authority")
     if found is not None and now < found[0].not_valid_after_utc - LIFE:
         return found
@@ -91,9 +92,6 @@ def _pair(
     settings: Settings,
     now: datetime,
 ) -> tuple[bytes, bytes]:
-    from cryptography import x509
-    from cryptography.x509.oid import ExtendedKeyUsageOID
-
     wanted = x509.SubjectAlternativeName([_alternative(name) for name in names(board, settings)])
     found = _read(directory / f"board-{board.name}")
     if found is None or not _good(found[0], authority[0], wanted, now):
@@ -121,9 +119,6 @@ def _good(
     now: datetime,
 ) -> bool:
     """Whether it can be used again."""
-    from cryptography import x509
-    from cryptography.exceptions import InvalidSignature
-
     try:
         certificate.verify_directly_issued_by(authority)
         said = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -133,8 +128,6 @@ def _good(
 
 
 def _alternative(name: str) -> x509.GeneralName:
-    from cryptography import x509
-
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
@@ -142,15 +135,10 @@ def _alternative(name: str) -> x509.GeneralName:
 
 
 def _name(text: str) -> x509.Name:
-    from cryptography import x509
-    from cryptography.x509.oid import NameOID
-
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text[:64])])
 
 
 def _usage(*, signs: bool) -> x509.KeyUsage:
-    from cryptography import x509
-
     return x509.KeyUsage(
         digital_signature=not signs,
         key_cert_sign=signs,
@@ -171,8 +159,6 @@ def _builder(
     now: datetime,
     life: timedelta,
 ) -> x509.CertificateBuilder:
-    from cryptography import x509
-
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -186,20 +172,14 @@ def _builder(
 
 
 def _new_key() -> EllipticCurvePrivateKey:
-    from cryptography.hazmat.primitives.asymmetric import ec
-
     return ec.generate_private_key(ec.SECP256R1())
 
 
 def _pem(certificate: x509.Certificate) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    return certificate.public_bytes(Encoding.PEM)
+    return certificate.public_bytes(form.Encoding.PEM)
 
 
 def _key_pem(key: EllipticCurvePrivateKey) -> bytes:
-    from cryptography.hazmat.primitives import serialization as form
-
     plain = form.NoEncryption()
     return key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, plain)
 
@@ -211,8 +191,6 @@ def _write(
     signs: EllipticCurvePrivateKey,
 ) -> tuple[x509.Certificate, EllipticCurvePrivateKey]:
     """The signed certificate, on disk with its key as one file: both or neither."""
-    from cryptography.hazmat.primitives.hashes import SHA256
-
     made = builder.sign(signs, SHA256())
     part = stem.with_name(f".{stem.name}.part")
     part.unlink(missing_ok=True)
@@ -223,15 +201,11 @@ def _write(
 
 
 def _read(stem: Path) -> tuple[x509.Certificate, EllipticCurvePrivateKey] | None:
-    from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
     path = stem.with_name(f"{stem.name}.pem")
     if not path.exists():
         return None
     content = path.read_bytes()
-    key = load_pem_private_key(content, None)
+    key = form.load_pem_private_key(content, None)
     if not isinstance(key, EllipticCurvePrivateKey):
         raise ValueError(f"{path.name} holds no key of ours")
     return x509.load_pem_x509_certificate(content), key

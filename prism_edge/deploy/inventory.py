@@ -4,18 +4,45 @@ from __future__ import annotations
 
 import ipaddress
 import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import tomli_w
 import yaml
 
-from prism_edge.deploy.ansible_hosts import Inventory, Variables
 from prism_edge.errors import SettingsError
 from prism_edge.settings import SSH, BoardSettings, Settings
 
 GROUP, LEADER = "prism_edge", "prism_edge_leader"
 _DEFAULTS = BoardSettings(name="board", address="address")
 _KEPT = ("power", "device", "dtype", "python")  # of a board, where they are not the default
+
+Variables: TypeAlias = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """Hosts with what they and their groups say; ``groups``: their hosts, children's included."""
+
+    hosts: Mapping[str, Variables]
+    groups: Mapping[str, tuple[str, ...]]
+
+
+def parse_list(document: Mapping[str, Any]) -> Inventory:
+    """What ``ansible-inventory --list`` printed as JSON."""
+    tree = {name: group for name, group in document.items() if name != "_meta"}
+
+    def below(name: str) -> list[str]:
+        group = tree.get(name, {})
+        nested = [host for child in group.get("children", ()) for host in below(child)]
+        return list(dict.fromkeys([*group.get("hosts", ()), *nested]))
+
+    groups = {name: tuple(below(name)) for name in tree}
+    variables = document.get("_meta", {}).get("hostvars", {})
+    hosts = {host: variables.get(host, {}) for hosts in groups.values() for host in hosts}
+    return Inventory(hosts=hosts, groups=groups)
 
 
 def ansible_inventory(settings: Settings, cluster_file: Path) -> str:

@@ -119,7 +119,7 @@ def _models(wish: Wish, now: Installed) -> Iterator[Step]:
 
 
 def _tables(wish: Wish, now: Installed) -> Iterator[Step]:
-    below = f"{wish.cluster}/"
+    below = f"{wish.settings.name}/"
     there = {
         path.removeprefix(below): sha256
         for path, sha256 in now.profiles.items()
@@ -129,7 +129,7 @@ def _tables(wish: Wish, now: Installed) -> Iterator[Step]:
     if wished and wished != there:
         names = sorted(name for name in {*wished, *there} if wished.get(name) != there.get(name))
         why = f"{', '.join(names)} differ" if there else "the board has no tables of this cluster"
-        yield SendTables(why=why, cluster=wish.cluster, files=wish.tables)
+        yield SendTables(why=why, cluster=wish.settings.name, files=wish.tables)
 
 
 def _mesh(wish: Wish, now: Installed) -> Iterator[Step]:

@@ -84,13 +84,10 @@ class Private:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """One board as it shall be. ``several``: it works with other boards. ``rereads``: its daemon
-    must be started again to know new tables. ``etc``: the files of its release."""
+    """One board as it shall be. ``etc``: the files of its release."""
 
-    board: str
-    cluster: str
-    several: bool
-    rereads: bool
+    settings: Settings
+    board: BoardSettings
     python: str
     bundle: Bundle
     own_torch: bool
@@ -103,6 +100,11 @@ class Wish:
     tables: Mapping[str, Local]
     files: tuple[SharedFile, ...]
     mesh: Mesh | None = None
+
+    @property
+    def rereads(self) -> bool:
+        """Its daemon must be started again to know new tables."""
+        return self.board.name == self.settings.leader or self.board.device != "cpu"
 
 
 def wish_of(
@@ -138,10 +140,8 @@ def wish_of(
     text = json.dumps(inside, sort_keys=True)
     release = f"{bundle.version}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
     return Wish(
-        board=board.name,
-        cluster=settings.name,
-        several=len(settings.boards) > 1,
-        rereads=board.name == settings.leader or board.device != "cpu",
+        settings=settings,
+        board=board,
         python=python,
         bundle=bundle,
         own_torch=own_torch,

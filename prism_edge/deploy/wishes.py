@@ -78,7 +78,7 @@ class Wishes:
 
     def __call__(self, board: BoardSettings, facts: Facts, keys: Mapping[str, str]) -> Wish:
         """What ``board`` shall be. ``keys``: public mesh keys of the boards that answered."""
-        refuse_board(facts)  # no bundle could be made for it
+        refuse_board(facts, self._settings, board)  # no bundle could be made for it
         bundle = self._bundle(facts)
         known = self._known(keys) if self._settings.mesh.subnet else {}
         private = self._private(board.name, known)
@@ -95,13 +95,8 @@ class Wishes:
             self._made.append((wanted, bundle))
             return bundle
         python = "" if facts.python is None else facts.python.version
-        for bundle in self._bundles:
-            try:
-                bundle.require(facts.board, python, facts.identity.architecture, facts.torch.pins)
-            except ClusterError:
-                continue
-            return bundle
-        return self._bundles[0]
+        has = (python, facts.identity.architecture, facts.torch.pins)
+        return next((one for one in self._bundles if not one.misfits(*has)), self._bundles[0])
 
     def _private(self, board: str, keys: Mapping[str, str]) -> Private:
         files: tuple[SharedFile, ...] = ()

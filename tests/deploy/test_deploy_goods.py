@@ -101,7 +101,7 @@ def test_for_a_board_that_cannot_be_deployed_to_no_bundle_is_made(
     cluster: Settings, tmp_path: Path
 ) -> None:
     old = PythonFacts(executable="/usr/bin/python3", version="3.8.10", venv=True)
-    with pytest.raises(ClusterError, match=r"board edge-1: Python 3\.8\.10 there"):
+    with pytest.raises(ClusterError, match=r"board edge-1: Python 3\.8\.10, where"):
         wishes(cluster, tmp_path)(cluster.boards[0], facts(python=old), {})
 
 

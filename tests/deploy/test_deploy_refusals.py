@@ -19,6 +19,7 @@ from prism_edge.deploy.facts import (
 )
 from prism_edge.deploy.steps import steps
 from prism_edge.errors import ClusterError
+from prism_edge.mesh import MeshSettings
 
 
 def torch(**changes: Any) -> TorchFacts:
@@ -36,18 +37,27 @@ def refusal(now: Facts, **parts: Any) -> str:
 
 
 XAVIER = Identity(
-    model="Xavier", jetpack="5.1.2", architecture="aarch64", kernel="", system="", hostname=""
+    model="Xavier",
+    l4t="35.4.1",
+    jetpack="5.1.2",
+    architecture="aarch64",
+    kernel="",
+    system="",
+    hostname="",
 )
-PC = dataclasses.replace(XAVIER, model=None, jetpack=None, architecture="x86_64")
+PC = dataclasses.replace(XAVIER, model=None, l4t=None, jetpack=None, architecture="x86_64")
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"python": None}, ["no Python there", "apt", "`python`"]),
+        (
+            {"python": None},
+            ["python3 does not run", "`sudo apt-get install python3"],
+        ),
         (
             {"python": python("3.8.10"), "identity": XAVIER},
-            ["Python 3.8.10 there (JetPack 5.1.2), 3.10 is the oldest", "JetPack 6"],
+            ["Python 3.8.10, where 3.10 is the oldest", "JetPack 6"],
         ),
         (
             {"python": python("3.10.12", venv=False)},
@@ -55,7 +65,7 @@ PC = dataclasses.replace(XAVIER, model=None, jetpack=None, architecture="x86_64"
         ),
         (
             {"user": UserFacts(name="joe", groups=(), sudo="none")},
-            ["joe may not use sudo", "adduser joe sudo"],
+            ["joe may not become root", "`sudo usermod -aG sudo joe`"],
         ),
         (
             {
@@ -70,16 +80,16 @@ PC = dataclasses.replace(XAVIER, model=None, jetpack=None, architecture="x86_64"
         ),
         (
             {"torch": torch(distributed=False)},
-            [f"torch {TORCH} was built without torch.distributed", "Jetson AI Lab", "alone"],
+            [f"this PyTorch ({TORCH}) was built without torch.distributed", "Jetson AI Lab"],
         ),
-        ({"torch": torch(gloo=False)}, ["built without GLOO"]),
+        ({"torch": torch(gloo=False)}, ["built without torch.distributed/GLOO"]),
         (
             {"torch": torch(location="/home/joe/.local/lib/python3.10/site-packages")},
-            ["/home/joe/.local/lib", "home directory", "install it for everybody"],
+            ["home directory", "(/home/joe/.local/lib", "for all users"],
         ),
         (
             {"torch": torch(error="libcusparseLt.so.0: cannot open shared object file")},
-            ["cannot be imported: libcusparseLt.so.0", "prism-edge check"],
+            ["does not work: libcusparseLt.so.0", "install libcusparse-lt"],
         ),
         ({"torch": TorchFacts()}, [f"a board with torch {TORCH}, it has none", "deploy bundle"]),
         (
@@ -135,9 +145,10 @@ def test_a_mesh_needs_wireguard(mesh: str | None) -> None:
     if mesh is None:
         assert steps(wished(now, own=private(mesh)), now)
         return
-    said = refusal(now, own=private(mesh))
-    assert "no WireGuard there (no /dev/net/tun)" in said
-    assert "[mesh]" in said
+    meshed = settings(mesh=MeshSettings(subnet="10.99.0.0/24"))
+    said = refusal(now, own=private(mesh), cluster=meshed)
+    assert "there is no WireGuard: no /dev/net/tun" in said
+    assert "remove [mesh]" in said
 
 
 def test_boards_that_were_mixed_up_are_told_apart() -> None:
