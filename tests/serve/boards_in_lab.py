@@ -23,7 +23,9 @@ from prism_edge.request import lead
 from prism_edge.spans import Recorder
 
 NONE: Mapping[str, float] = {}
-CLOSE_WAIT = "08"  # in /proc/net/tcp: a socket whose other end has gone and that nobody closed
+# in /proc/net/tcp: a socket that only the kernel keeps, one whose other end has gone and that
+# nobody closed
+TIME_WAIT, CLOSE_WAIT = "06", "08"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,8 @@ class Held:
     processes: int
     files: int
     threads: int
-    abandoned: int  # sockets
+    sockets: int  # of TCP, as ``ss -tan`` lists them, but TIME-WAIT
+    abandoned: int  # of these
     agent_mib: float
     engine_mib: float
 
@@ -107,12 +110,14 @@ class Boards:
     def _held(self, name: str) -> Held:
         daemon, mark = self.daemons[name], network.marker_of(self.lab.state, name)
         agent, engine = daemon.process.pid, daemon.engine()
-        sockets = Path(f"/proc/{agent}/net/tcp").read_text().splitlines()[1:]
+        lines = Path(f"/proc/{agent}/net/tcp").read_text().splitlines()[1:]
+        sockets = [state for line in lines if (state := line.split()[3]) != TIME_WAIT]
         return Held(
             processes=sum(processes.marker(pid) == mark for pid in processes.pids()),
             files=sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in (agent, engine)),
             threads=sum(len(os.listdir(f"/proc/{pid}/task")) for pid in (agent, engine)),
-            abandoned=sum(line.split()[3] == CLOSE_WAIT for line in sockets),
+            sockets=len(sockets),
+            abandoned=sockets.count(CLOSE_WAIT),
             agent_mib=resident_mib(agent),
             engine_mib=resident_mib(engine),
         )

@@ -18,7 +18,7 @@ from prism_edge.serve.oip_client import decode_response, encode_request
 
 EXACT = 1e-4
 PATIENCE_S = 60.0
-REFUSALS = (429, 503)
+REFUSAL = 503
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class Load:
             while not self._stop.is_set():
                 told = ask(client, self._url, case)
                 self.told.append(told)
-                if told.status in REFUSALS:
+                if told.status == REFUSAL:
                     self._stop.wait(0.1)
 
 
@@ -105,7 +105,7 @@ def judged(reply: httpx.Response, case: Case, sent_s: float) -> Told:
         plan = str(found.parameters["plan"])
         gap = float(np.abs(np.subtract(found.outputs["logits"], case.logits)).max())
         wrong = None if gap < EXACT else f"{plan} is off by {gap:.2g}"
-    elif reply.status_code not in REFUSALS or "Retry-After" not in reply.headers:
+    elif reply.status_code != REFUSAL or "Retry-After" not in reply.headers:
         wrong = f"{reply.status_code}: {reply.text}"
     return Told(sent_s=sent_s, took_s=took_s, status=reply.status_code, plan=plan, wrong=wrong)
 
@@ -123,10 +123,3 @@ def counted(metrics: str) -> Counter[str]:
 def percentile(values: Sequence[float], share: float) -> float:
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
-def spread(values: Sequence[float]) -> str:
-    """For people: how many, the median, the worst."""
-    if not values:
-        return "none"
-    return f"{len(values)}: median {percentile(values, 0.5):.2f}, worst {max(values):.2f} s"

@@ -43,7 +43,7 @@ def test_the_models_own_answer_is_right_and_any_other_is_wrong() -> None:
     ("status", "headers", "right"),
     [
         (503, {"Retry-After": "1"}, True),
-        (429, {"Retry-After": "1"}, True),
+        (429, {"Retry-After": "1"}, False),
         (503, {}, False),
         (500, {"Retry-After": "1"}, False),
         (504, {}, False),
