@@ -418,6 +418,8 @@ def filled(path: Path, keep: Keep, rows: int) -> Journal:
     journal.event(EventRow(t_s=0.0, kind="epoch", detail="1 open"))
     for number in range(rows):
         journal.sample(dataclasses.replace(SAMPLE, t_s=float(number)))
+        if number % 10_000 == 0:  # more does not wait in memory
+            journal.flush()
     journal.event(EventRow(t_s=float(rows), kind="epoch", detail="2 open"))
     journal.flush()
     return journal
@@ -445,7 +447,7 @@ def test_without_a_limit_the_file_grows(tmp_path: Path) -> None:
     with filled(path, Keep(), 51_000) as journal:
         journal.make_room()
     assert len(read(path).samples) == 51_000
-    assert path.stat().st_size > 1_200_000
+    assert path.stat().st_size > 1_000_000
 
 
 def test_rows_go_when_they_have_been_there_for_long_whatever_the_clock_says(tmp_path: Path) -> None:
