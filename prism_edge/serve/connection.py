@@ -10,7 +10,7 @@ import json
 from http import HTTPStatus
 
 import h11
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from prism_edge.serve.guard import json_response
@@ -18,6 +18,7 @@ from prism_edge.serve.guard import json_response
 # Like Apache's mod_reqtimeout, which gives 20 s and a second more for every 500 bytes.
 PATIENCE_S = 10.0
 LEAST_BYTES_PER_S = 16384
+PIECE_BYTES = 1 << 16
 LIMIT = 512  # half of the 1024 files that a process may usually open
 
 
@@ -29,9 +30,11 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.app = self._by_the_piece
         self._since_s = self.loop.time()  # in this state, as far as the client is concerned
         self._received = 0  # bytes, since then
-        self._stuck = (0, self._since_s)  # bytes that the client does not take, since when
+        self._pieces = 0  # of answers
+        self._stuck = ((0, 0, False), self._since_s)  # what the client has not taken, since when
         self._watch = self.loop.call_later(self.patience_s, self._look)
         if len(self.connections) > self.limit and not self._make_room():
             self.app = self._crowded
@@ -41,7 +44,7 @@ class Connection(H11Protocol):
         super().data_received(data)
 
     def on_response_complete(self) -> None:
-        self.app = self.config.loaded_app
+        self.app = self._by_the_piece
         self._since_s, self._received = self.loop.time(), 0
         super().on_response_complete()
 
@@ -49,30 +52,39 @@ class Connection(H11Protocol):
         self._watch.cancel()
         super().connection_lost(exc)
 
+    def shutdown(self) -> None:
+        """The connection ends once its answer has been given."""
+        if not self.transport.is_closing():  # closed twice, one with TLS can no longer be aborted
+            super().shutdown()
+
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP is refused like everything else."""
         self._refuse(HTTPStatus.BAD_REQUEST, msg)
 
     def _look(self) -> None:
         """Whether the client still does its part."""
-        now_s, unsent = self.loop.time(), self.transport.get_write_buffer_size()
-        if unsent != self._stuck[0]:
-            self._stuck = (unsent, now_s)
-        elif unsent and now_s >= self._stuck[1] + self.patience_s:
+        now_s = self.loop.time()
+        # what it does not take, be it only that the connection ends: TLS waits for its farewell
+        unsent, closing = self.transport.get_write_buffer_size(), self.transport.is_closing()
+        held, where = closing or unsent > 0, (self._pieces, unsent, closing)
+        if where != self._stuck[0]:
+            self._stuck = (where, now_s)
+        elif held and now_s >= self._stuck[1] + self.patience_s:
             self.transport.abort()
             return
         due_s = now_s + self.patience_s
-        if self.flow.read_paused:
-            self._since_s = now_s  # it is the daemon that is slow
+        if self.flow.read_paused or held:
+            self._since_s = now_s  # it is not to send anything now
         elif self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
             due_s = self._since_s + self.patience_s + self._received / LEAST_BYTES_PER_S
-        if now_s < due_s:
-            self._watch = self.loop.call_at(due_s, self._look)
-        elif self._received:
-            slow = "the request comes too slowly; send it again, faster"
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT, slow)
-        else:
-            self.transport.close()
+        if now_s >= due_s:
+            if self._received:
+                slow = "the request comes too slowly; send it again, faster"
+                self._refuse(HTTPStatus.REQUEST_TIMEOUT, slow)
+            else:
+                self.transport.close()
+            due_s = now_s + self.patience_s
+        self._watch = self.loop.call_at(due_s, self._look)
 
     def _owes_answer(self) -> bool:
         return self.conn.our_state in (h11.SEND_RESPONSE, h11.SEND_BODY)
@@ -103,6 +115,21 @@ class Connection(H11Protocol):
         self.connections.discard(longest)
         longest.transport.abort()
         return True
+
+    async def _by_the_piece(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application; a large answer waits for its client here, and not below TLS, where
+        nobody sees how much of it has been taken."""
+
+        async def send_pieces(message: Message) -> None:
+            body = message.get("body", b"")
+            last = (len(body) - 1) // PIECE_BYTES * PIECE_BYTES
+            for start in range(0, last, PIECE_BYTES):
+                piece = body[start : start + PIECE_BYTES]
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                self._pieces += 1
+            await send({**message, "body": body[last:]} if last > 0 else message)
+
+        await self.config.loaded_app(scope, receive, send_pieces)
 
     async def _crowded(self, scope: Scope, receive: Receive, send: Send) -> None:
         message = f"{self.limit} connections wait for answers, which is this server's limit"

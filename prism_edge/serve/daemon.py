@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import json
 import logging
@@ -11,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import uvicorn
@@ -23,6 +22,7 @@ from prism_edge.energy.journal import Journal
 from prism_edge.energy.sample import Sample
 from prism_edge.engine.client import engine_argv, local_popen
 from prism_edge.errors import InputError, JournalError, ModelError, SettingsError
+from prism_edge.serve.accept import Server
 from prism_edge.serve.body import read_body
 from prism_edge.serve.cluster import Cluster
 from prism_edge.serve.connection import Connection
@@ -32,7 +32,7 @@ from prism_edge.serve.guard import json_response
 from prism_edge.serve.history import History
 from prism_edge.serve.http import create_app
 from prism_edge.serve.leader import Leader
-from prism_edge.serve.listen import BACKLOG, listen
+from prism_edge.serve.listen import listen
 from prism_edge.serve.metrics import Metrics
 from prism_edge.serve.notify import Notifier, keep_told
 from prism_edge.serve.own_door import Door, own_url
@@ -112,12 +112,11 @@ async def serve(settings: Settings, board: str, journal_path: Path | None) -> No
     )
     if cluster is not None:
         _add_cluster(app, cluster, record)
-    server = _Server(
+    server = Server(
         uvicorn.Config(
             app,
             http=Connection,
             ws="none",
-            backlog=BACKLOG,
             log_level="warning",
             lifespan="off",
             timeout_graceful_shutdown=LAST_BYTES_S,
@@ -156,14 +155,6 @@ async def serve(settings: Settings, board: str, journal_path: Path | None) -> No
         await supervisor.stop()
         convenient.close()
         record.close()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: draining is ours."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 async def _until_stopped(

@@ -7,7 +7,7 @@ import socket
 
 from prism_edge.errors import SettingsError
 
-BACKLOG = 128  # so many are accepted at once, too
+BACKLOG = 128
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from prism_edge.serve.accept import Server
 from prism_edge.serve.connection import Connection
 from prism_edge.serve.http import create_app
 from prism_edge.serve.listen import listen
@@ -56,7 +57,7 @@ def stage() -> Iterator[Stage]:
     # Once it listens, clients wait in its backlog for the server: nobody needs to poll.
     with listen("127.0.0.1", 0) as listener:
         stage = Stage(listener.getsockname()[1])
-        server = uvicorn.Server(
+        server = Server(
             uvicorn.Config(
                 stage,
                 http=Connection,

@@ -13,14 +13,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 
 from prism_edge.cluster.local import LocalHost, kill_group
+from prism_edge.deploy.certificates import certificates
 from prism_edge.serve.datatypes import Array
 from prism_edge.serve.oip_client import Daemon, Reply
+from prism_edge.settings import read_settings
 
 PATIENCE_S = 60.0  # the longest anything healthy takes on a busy machine
 Found = TypeVar("Found")
@@ -207,6 +210,16 @@ def cluster_toml(
     lines += ["[serve]", f"port = {port}", *(f"{k} = {v!r}" for k, v in limits.items())]
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def certify(directory: Path, settings: Path) -> None:
+    """``authority.crt``, and each board's certificate and key by its name."""
+    made = certificates(read_settings(settings), directory, datetime.now(timezone.utc))
+    (directory / "authority.crt").write_bytes(made.authority)
+    for board, (certificate, key) in made.boards.items():
+        (directory / f"{board}.crt").write_bytes(certificate)
+        (directory / f"{board}.key").write_bytes(key)
+        (directory / f"{board}.key").chmod(0o600)
 
 
 @contextmanager

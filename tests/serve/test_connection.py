@@ -6,19 +6,22 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
 
 import httpx
 import pytest
 import uvicorn
+from daemons import certify, cluster_toml
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from prism_edge.serve import accept
 from prism_edge.serve.connection import Connection
 from prism_edge.serve.listen import listen
+from prism_edge.serve.tls import trusting
 
 SOON_S = 0.2
 NEVER_S = 3600.0
@@ -26,15 +29,19 @@ HEAD = b"POST /%s HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
 
 
 class Server:
-    """A server of one connection class whose application waits, refuses, or sends a lot."""
+    """A server of one connection class whose application waits, refuses, or sends a lot.
 
-    def __init__(self, patience_s: float, limit: int) -> None:
+    ``tls``: a directory with ``authority.crt`` and board a's certificate; None: plain HTTP.
+    """
+
+    def __init__(self, patience_s: float, limit: int, tls: Path | None) -> None:
         self.protocol = type("Hurried", (Connection,), {"patience_s": patience_s, "limit": limit})
+        self.trust = None if tls is None else trusting(tls / "authority.crt")
         self.listener = listen("127.0.0.1", 0)
         self.port = self.listener.getsockname()[1]
         self.gone = threading.Event()
         self.reading = threading.Semaphore(0)
-        self.server = uvicorn.Server(
+        self.server = type("Hurried", (accept.Server,), {"handshake_s": patience_s})(
             uvicorn.Config(
                 self.app,
                 interface="asgi3",
@@ -42,6 +49,8 @@ class Server:
                 ws="none",
                 lifespan="off",
                 log_level="critical",
+                ssl_certfile=tls and tls / "a.crt",
+                ssl_keyfile=tls and tls / "a.key",
             )
         )
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listener]})
@@ -65,16 +74,39 @@ class Server:
     def connections(self) -> int:
         return len(self.server.server_state.connections)
 
+    @property
+    def url(self) -> str:
+        return f"http{'s' if self.trust else ''}://127.0.0.1:{self.port}"
+
+    def knock(self) -> socket.socket:
+        """A connection on which nothing has been said."""
+        connection = socket.socket()
+        connection.settimeout(60)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)  # else megabytes
+        connection.connect(("127.0.0.1", self.port))
+        return connection
+
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        """A connection on which HTTP can be spoken."""
+        connection = self.knock()
+        if self.trust is None:
+            return connection
+        return self.trust.wrap_socket(connection, server_hostname="127.0.0.1")
+
+    def client(self) -> httpx.Client:
+        verify = self.trust or False
+        return httpx.Client(base_url=self.url, timeout=60, trust_env=False, verify=verify)
 
     def ask(self, path: str = "/") -> httpx.Response:
-        return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=60, trust_env=False)
+        with self.client() as client:
+            return client.get(path)
 
 
 @contextmanager
-def running(patience_s: float = NEVER_S, limit: int = 1000) -> Iterator[Server]:
-    found = Server(patience_s, limit)
+def running(
+    patience_s: float = NEVER_S, limit: int = 1000, tls: Path | None = None
+) -> Iterator[Server]:
+    found = Server(patience_s, limit, tls)
     with found.listener:
         found.thread.start()
         try:
@@ -82,6 +114,19 @@ def running(patience_s: float = NEVER_S, limit: int = 1000) -> Iterator[Server]:
         finally:
             found.server.should_exit = found.server.force_exit = True
             found.thread.join()
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("tls")
+    certify(directory, cluster_toml(directory / "cluster.toml", models={}, port=0))
+    return directory
+
+
+@pytest.fixture(params=["http", "https"])
+def either(request: pytest.FixtureRequest, tls: Path) -> Path | None:
+    """Plain HTTP, and then with TLS around it."""
+    return tls if request.param == "https" else None
 
 
 def everything(connection: socket.socket) -> bytes:
@@ -112,14 +157,14 @@ def refusal(received: bytes) -> tuple[int, str]:
     return int(head.split()[1]), json.loads(body)["error"]
 
 
-def test_a_silent_connection_is_closed() -> None:
-    with running(SOON_S) as server, server.connect() as silent:
+def test_a_silent_connection_is_closed(either: Path | None) -> None:
+    with running(SOON_S, tls=either) as server, server.connect() as silent:
         assert everything(silent) == b""
 
 
 @pytest.mark.parametrize("sent", [b"G", b"POST /wait HTTP/1.1\r\nHost: x\r\nX: ", HEAD % b"wait"])
-def test_half_a_request_is_408(sent: bytes) -> None:
-    with running(SOON_S) as server, server.connect() as slow:
+def test_half_a_request_is_408(sent: bytes, either: Path | None) -> None:
+    with running(SOON_S, tls=either) as server, server.connect() as slow:
         slow.sendall(sent)
         assert refusal(everything(slow)) == (
             408,
@@ -143,8 +188,8 @@ def trickle(connection: socket.socket, byte: bytes) -> None:
     [b"GET / HTTP/1.1\r\nX: ", HEAD % b"wait", HEAD % b"refuse"],
     ids=["head", "body", "413"],
 )
-def test_a_byte_now_and_then_is_not_enough(sent: bytes) -> None:
-    with running(SOON_S) as server, server.connect() as slow:
+def test_a_byte_now_and_then_is_not_enough(sent: bytes, either: Path | None) -> None:
+    with running(SOON_S, tls=either) as server, server.connect() as slow:
         slow.sendall(sent)
         trickle(slow, b"x")  # returns
         assert server.ask().status_code == 200
@@ -157,14 +202,24 @@ def test_who_sends_chunks_without_end_slowly_is_closed() -> None:
         assert server.gone.wait(60)
 
 
-def test_who_takes_nothing_of_a_reply_is_dropped() -> None:
-    with running(SOON_S) as server, server.connect() as greedy:
+def test_who_takes_nothing_of_a_reply_is_dropped(either: Path | None) -> None:
+    with running(SOON_S, tls=either) as server, server.connect() as greedy:
         greedy.sendall(b"GET /lots HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert greedy.recv(1) == b"H"
         while server.connections:  # it reads no more, and is dropped
             threading.Event().wait(SOON_S / 10)
         assert len(everything(greedy)) < 1 << 25
         assert len(server.ask("/lots").content) == 1 << 25
+
+
+def test_who_takes_a_reply_slowly_gets_all_of_it(either: Path | None) -> None:
+    with running(5 * SOON_S, tls=either) as server, server.connect() as slow:
+        slow.sendall(b"GET /lots HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        received = bytearray()
+        while piece := slow.recv(1 << 14):
+            received += piece
+            threading.Event().wait(SOON_S / 200)
+        assert len(received.partition(b"\r\n\r\n")[2]) == 1 << 25
 
 
 @pytest.mark.parametrize(
@@ -190,8 +245,8 @@ def opened(server: Server, stack: contextlib.ExitStack, count: int) -> list[sock
     return [stack.enter_context(server.connect()) for _ in range(count)]
 
 
-def test_of_too_many_connections_the_one_that_waits_longest_goes() -> None:
-    with running(limit=8) as server, contextlib.ExitStack() as stack:
+def test_of_too_many_connections_the_one_that_waits_longest_goes(either: Path | None) -> None:
+    with running(limit=8, tls=either) as server, contextlib.ExitStack() as stack:
         first = opened(server, stack, 8)
         assert server.ask().status_code == 200
         assert everything(first[0]) == b""
@@ -203,28 +258,84 @@ def test_of_too_many_connections_the_one_that_waits_longest_goes() -> None:
         assert everything(more[-1]).endswith(b"done")  # the latest stay
 
 
-def test_who_is_owed_an_answer_keeps_the_connection_and_the_next_is_503() -> None:
-    with running(limit=3) as server, contextlib.ExitStack() as stack:
+def test_who_is_owed_an_answer_keeps_the_connection_and_the_next_is_503(
+    either: Path | None,
+) -> None:
+    with running(limit=3, tls=either) as server, contextlib.ExitStack() as stack:
         busy = opened(server, stack, 3)
         for one in busy:
             one.sendall(HEAD % b"wait")
             assert server.reading.acquire(timeout=60)
-        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client:
-            reply = client.get("/", timeout=60)
+        with server.client() as client:
+            reply = client.get("/")
             assert reply.status_code == 503
             assert reply.headers["retry-after"] == "1"
             assert "3 connections wait for answers" in reply.json()["error"]
             busy[0].sendall(bytes(1000))
             assert through(busy[0], b"done")
-            assert client.get("/", timeout=60).status_code == 200  # on the same connection
+            assert client.get("/").status_code == 200  # on the same connection
 
 
-def test_a_shutdown_waits_for_nobody_who_is_owed_nothing() -> None:
-    ends: Callable[[], Any]
-    with running() as server, server.connect() as silent:
+def test_a_shutdown_waits_for_nobody_who_is_owed_nothing(either: Path | None) -> None:
+    with (
+        running(SOON_S if either else NEVER_S, tls=either) as server,
+        server.connect() as silent,
+        server.knock() as outside,
+    ):
         server.ask()
-        ends = silent.close
         server.server.should_exit = True
         server.thread.join(60)
         assert not server.thread.is_alive()
-    ends()
+        assert (everything(silent), everything(outside)) == (b"", b"")
+
+
+# -- TLS ---------------------------------------------------------------------------------------
+
+HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"  # the beginning of one
+
+
+@pytest.mark.parametrize("sent", [b"", HELLO])
+def test_a_handshake_that_is_not_finished_is_closed(sent: bytes, tls: Path) -> None:
+    with running(SOON_S, tls=tls) as server, server.knock() as slow:
+        slow.sendall(sent)
+        assert everything(slow) == b""
+        assert server.ask().status_code == 200
+
+
+def test_a_handshake_of_a_byte_now_and_then_is_closed(tls: Path) -> None:
+    with running(SOON_S, tls=tls) as server, server.knock() as slow:
+        trickle(slow, HELLO[:1])
+        assert server.ask().status_code == 200
+
+
+@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\0" * 100])
+def test_what_is_no_tls_is_not_answered(sent: bytes, tls: Path) -> None:
+    with running(tls=tls) as server, server.knock() as plain:
+        plain.sendall(sent)
+        assert b"HTTP" not in everything(plain)
+        assert server.ask().status_code == 200
+
+
+def test_handshakes_count_and_the_oldest_goes_first(tls: Path) -> None:
+    with running(limit=8, tls=tls) as server, contextlib.ExitStack() as stack:
+        busy = stack.enter_context(server.connect())
+        busy.sendall(HEAD % b"wait")
+        assert server.reading.acquire(timeout=60)
+        knocked = [stack.enter_context(server.knock()) for _ in range(50)]
+        assert server.ask().status_code == 200
+        assert [everything(one) for one in knocked[:43]] == [b""] * 43
+        for one in knocked[-6:]:  # the latest stay, and can still get in
+            one.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                one.recv(1)
+        busy.sendall(bytes(1000))
+        assert through(busy, b"done")
+
+
+def test_who_does_not_say_farewell_is_dropped(tls: Path) -> None:
+    with running(SOON_S, tls=tls) as server, server.connect() as rude:
+        rude.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        raw = socket.socket(fileno=rude.detach())
+        with raw:
+            raw.settimeout(60)
+            assert everything(raw)  # to the end, which is the server's

@@ -6,20 +6,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 from checkpoints import vit, write
-from daemons import PATIENCE_S, Serving, cluster_toml, serving, until
+from daemons import PATIENCE_S, Serving, certify, cluster_toml, serving, until
 
-from prism_edge.deploy.certificates import certificates
 from prism_edge.errors import ClusterError, UnreachableError
 from prism_edge.serve.oip_client import Daemon
 from prism_edge.serve.tls import trusting
-from prism_edge.settings import read_settings
 
 pytestmark = [pytest.mark.gloo, pytest.mark.slow]
 TOKEN = "sesame"
@@ -35,15 +32,8 @@ class Secured:
         token = directory / "token"
         token.write_text(TOKEN)
         token.chmod(0o600)
-        made = certificates(
-            read_settings(self.settings("plain", 1)), directory, datetime.now(timezone.utc)
-        )
+        certify(directory, self.settings("plain", 1))
         self.authority = directory / "authority.crt"
-        self.authority.write_bytes(made.authority)
-        for board, (certificate, key) in made.boards.items():
-            (directory / f"{board}.crt").write_bytes(certificate)
-            (directory / f"{board}.key").write_bytes(key)
-            (directory / f"{board}.key").chmod(0o600)
 
     def settings(self, name: str, port: int, **more: str) -> Path:
         path = self.directory / f"{name}.toml"
