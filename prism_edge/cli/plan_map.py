@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from prism_edge.cli.plan_situation import Situation
+    from prism_edge.decision_map.grid import Grid
+    from prism_edge.decision_map.words import Heading
 
 
-def draw(found: Situation, out: Path, *, as_json: bool) -> None:
-    """Write the map, and print where it is."""
-    from prism_edge.decision_map.files import targets, write_map
+def made(found: Situation) -> tuple[Grid, Heading]:
+    """The map of a situation, and what stands above it."""
     from prism_edge.decision_map.grid import grid
     from prism_edge.decision_map.words import Heading
 
-    targets(out)  # refused before anything is computed
     measured = found.measured
-    made = grid(
+    cells = grid(
         found.costs,
         found.aim,
         tokens=found.tokens,
@@ -35,9 +35,18 @@ def draw(found: Situation, out: Path, *, as_json: bool) -> None:
         aim=found.aim,
         supposed=found.supposed,
     )
-    paths = write_map(made, head, out)
+    return cells, head
+
+
+def draw(found: Situation, out: Path, *, as_json: bool) -> None:
+    """Write the map, and print where it is."""
+    from prism_edge.decision_map.files import targets, write_map
+
+    targets(out)  # refused before anything is computed
+    cells, head = made(found)
+    paths = write_map(cells, head, out)
     if as_json:
-        plans = [str(plan) for plan in made.plans]
+        plans = [str(plan) for plan in cells.plans]
         print(json.dumps({"files": [str(path) for path in paths], "plans": plans}))
     else:
         print("\n".join(map(str, paths)))

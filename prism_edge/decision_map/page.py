@@ -31,7 +31,33 @@ from prism_edge.report.units import bits_per_second, interval, percent, seconds
 
 def page(grid: Grid, head: Heading) -> str:
     """The document; every cell says what it stands for when pointed at."""
-    pages = jinja2.Environment(
+    return (
+        _templates()
+        .get_template("map.html.j2")
+        .render(
+            **_shown(grid, head, scope=""),
+            rows=[
+                (batch, [_row(span) for span in spans(grid, column)])
+                for column, batch in enumerate(grid.batches)
+            ],
+            light=Markup(css(dark=False)),
+            dark=Markup(css(dark=True)),
+        )
+    )
+
+
+def section(grid: Grid, head: Heading, name: str) -> tuple[str, str]:
+    """(style, HTML) of the map as a part of a page of reports; ``name`` keeps maps apart."""
+    shown = _shown(grid, head, scope=f"#{name} ")
+    style, html = (
+        _templates().get_template(file).render(**shown, name=name)
+        for file in ("map_section.css.j2", "map_section.html.j2")
+    )
+    return style, html
+
+
+def _templates() -> jinja2.Environment:
+    return jinja2.Environment(
         loader=jinja2.ChoiceLoader(
             [
                 jinja2.PackageLoader("prism_edge.decision_map", "."),
@@ -43,34 +69,33 @@ def page(grid: Grid, head: Heading) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def _shown(grid: Grid, head: Heading, scope: str) -> dict[str, object]:
+    """What the figure and its style are made of."""
     names = letters(grid)
     count = sum(map(len, grid.spots))
-    return pages.get_template("map.html.j2").render(
-        head=head,
-        grid=grid,
-        names=names,
-        shades=shades(grid.plans),
-        shares={
+    return {
+        "head": head,
+        "grid": grid,
+        "scope": scope,
+        "names": names,
+        "shades": shades(grid.plans),
+        "shares": {
             plan: percent(sum(spot.plan == plan for row in grid.spots for spot in row) / count)
             for plan in grid.plans
         },
-        anchors=[(names[plan], i, k) for plan, i, k in anchors(grid)],
-        borders=_path(borders(grid), len(grid.spots)),
-        levels=[
+        "anchors": [(names[plan], i, k) for plan, i, k in anchors(grid)],
+        "borders": _path(borders(grid), len(grid.spots)),
+        "levels": [
             (head.lead(level), _path(margin_line(grid, level), len(grid.spots))) for level in LEVELS
         ],
-        marks=marks(grid),
-        ticks=[(rate_text(bps), grid.height(bps)) for bps in grid.ticks_bps],
-        rows=[
-            (batch, [_row(span) for span in spans(grid, column)])
-            for column, batch in enumerate(grid.batches)
-        ],
-        reading=reading,
-        doubt=DOUBT,
-        extrapolated=EXTRAPOLATED,
-        light=Markup(css(dark=False)),
-        dark=Markup(css(dark=True)),
-    )
+        "marks": marks(grid),
+        "ticks": [(rate_text(bps), grid.height(bps)) for bps in grid.ticks_bps],
+        "reading": reading,
+        "doubt": DOUBT,
+        "extrapolated": EXTRAPOLATED,
+    }
 
 
 def _path(sides: list[Side], bands: int) -> str:

@@ -51,12 +51,7 @@ class Heading:
     @property
     def how(self) -> str:
         """What is asked for and what is minimised; what is supposed."""
-        aim = {"latency": "least latency", "energy": "least energy", "edp": "least energy x delay"}
-        parts = [f"{self.tokens} tokens", aim[self.aim.objective]]
-        if self.aim.exact:
-            parts.append("exact plans only")
-        if self.aim.max_accuracy_drop is not None:
-            parts.append(f"at most {self.aim.max_accuracy_drop:g} less accuracy")
+        parts = (f"{self.tokens} tokens", str(self.aim))
         return " · ".join((*parts, *(f"what if: {text}" for text in self.supposed)))
 
 

@@ -27,10 +27,11 @@ def write_report(
     tables = replace(tables, accuracy=accuracy_rows(results))
     write(profile, tables)
     page = directory / "report.html"
-    write_files(data, tables, page, directory / "report.json")
+    found = numbers(data, tables)
+    write_files(found, page, json_output=directory / "report.json")
     energy_j = {
         (group.phase, group.batch): group.adaptive.energy.energy_j
-        for group in numbers(data, tables).groups
+        for group in found.groups
         if group.model == SPEED and group.adaptive.energy.energy_j is not None
     }
     return page, energy_j

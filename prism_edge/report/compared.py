@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator
 from prism_edge.palette import MARKS, method_of
 from prism_edge.report.canvas import Drawing, add_axes, draw, log_seconds, thinned, tone
 from prism_edge.report.units import joules
-from prism_edge.report.values import Batch, PlanEnergy, Report
+from prism_edge.report.values import Batch, PlanSeries, Report
 
 Heading = str  # a row of a figure is a heading or has values
 
@@ -68,7 +68,7 @@ def energy_by_plan(report: Report) -> Drawing | None:
     known = [plan.series.energy for plan in report.plans]
     if not any(found.energy_j is not None for found in known):
         return None
-    rows: list[Heading | PlanEnergy] = []
+    rows: list[Heading | PlanSeries] = []
     keys = dict.fromkeys((plan.phase, plan.model, plan.batch) for plan in report.plans)
     for key in keys:
         rows.append(_heading(_number(report, key[0]), *key))
@@ -92,6 +92,41 @@ def energy_by_plan(report: Report) -> Drawing | None:
 
     label = "Energy per request by phase and plan"
     return draw("energy", label, lambda px: (26 if px > 600 else 36) * len(rows), paint)
+
+
+def foresight(report: Report) -> Drawing | None:
+    """What requests took over what was predicted; None when nothing was predicted."""
+    shown = thinned(
+        [b for b in report.batches if b.ok and b.meant is None and b.predicted_s and b.run_s > 0]
+    )
+    if not shown:
+        return None
+    both = [value for b in shown for value in (b.predicted_s or 0.0, b.run_s)]
+
+    def paint(figure: Figure, width_px: int, height_px: int) -> None:
+        left, wide = 68 / width_px, min(1.0, 560 / width_px)
+        axes = add_axes(figure, left, 58 / height_px, wide - left - 0.01, 1 - 66 / height_px)
+        log_seconds(axes, "x", both)
+        log_seconds(axes, "y", both)
+        ends = axes.get_xlim()
+        axes.plot(ends, ends, color=tone("soft"), linewidth=1)
+        for method, (mark, _) in MARKS.items():
+            some = [b for b in shown if method_of(b.plan) == method]
+            axes.plot(
+                [b.predicted_s or 0.0 for b in some],
+                [b.run_s for b in some],
+                linestyle="none",
+                marker=mark,
+                markersize=6,
+                color=tone(method),
+                alpha=0.6,
+                markeredgewidth=0,
+            )
+        axes.grid(visible=True)
+        axes.set_xlabel("predicted")
+        axes.text(0.01, 0.97, "took", transform=axes.transAxes, va="top", color=tone("soft"))
+
+    return draw("foresight", "Measured against predicted time", lambda _: 380, paint)
 
 
 def _number(report: Report, phase: str) -> int:
@@ -134,7 +169,7 @@ def _strip(axes: Axes, place: int, each: Sequence[Batch]) -> None:
     axes.plot([middle] * 2, [place - 0.34, place + 0.34], color=tone("ink"), linewidth=2.2)
 
 
-def _bar(axes: Axes, place: int, row: PlanEnergy, most_j: float, wide: bool) -> None:
+def _bar(axes: Axes, place: int, row: PlanSeries, most_j: float, wide: bool) -> None:
     """A bar with its interval and its plan, at its left or, on a narrow page, above it."""
     found, colour = row.series.energy, tone(method_of(row.plan))
     middle, height = (place, 0.56) if wide else (place + 0.2, 0.38)
@@ -166,5 +201,5 @@ def _bar(axes: Axes, place: int, row: PlanEnergy, most_j: float, wide: bool) -> 
     axes.text(_top(row) + 0.015 * most_j, middle, said, va="center")
 
 
-def _top(row: PlanEnergy) -> float:
+def _top(row: PlanSeries) -> float:
     return max(row.series.energy.energy_j or 0.0, row.series.energy.high_j or 0.0)

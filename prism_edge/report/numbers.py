@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
+from statistics import median
 
 from prism_edge.energy.rows import JournalData, RequestRow
 from prism_edge.report.costs import costs
+from prism_edge.report.foresight import foresights
 from prism_edge.report.limits import limits, missing, power_label, setting_label
 from prism_edge.report.phases import Phase, extent, phase_at, phases
 from prism_edge.report.stats import latency, speedup
 from prism_edge.report.traces import traces
-from prism_edge.report.values import Batch, Event, Group, PlanEnergy, Reason, Report, Series, Span
+from prism_edge.report.values import Batch, Event, Group, PlanSeries, Reason, Report, Series, Span
 from prism_edge.report.why import fallback, predicted_s
 from prism_edge.report.windows import PowerLog, group_energy, power_logs
+from prism_edge.schedule.events import Aim
 from prism_edge.tables import Profile
 
 
-def numbers(journal: JournalData, profile: Profile | None = None) -> Report:
+def numbers(journal: JournalData, profile: Profile | None = None, aim: Aim | None = None) -> Report:
     """Everything the report of ``journal`` shows; ``missing`` names the parts it cannot show."""
     first_s, last_s = extent(journal)
     found = phases(journal)
@@ -38,6 +41,7 @@ def numbers(journal: JournalData, profile: Profile | None = None) -> Report:
         duration_s=last_s - first_s,
         boards=boards,
         power=power,
+        aim=None if aim is None else str(aim),
         answered=sum(row.ok for row in journal.requests),
         failed=sum(not row.ok for row in journal.requests),
         fallback_count=sum(batch.meant is not None for batch in batches),
@@ -52,6 +56,7 @@ def numbers(journal: JournalData, profile: Profile | None = None) -> Report:
         ),
         groups=groups,
         plans=_plans(journal.requests, found, list(boards), logs),
+        foresights=foresights(batches),
         fallbacks=_reasons(
             (found[phase_at(found, row.start_s)].name, said.meant, said.reason)
             for row in journal.requests
@@ -128,7 +133,7 @@ def _plans(
     found: Sequence[Phase],
     boards: Sequence[str],
     logs: Sequence[PowerLog],
-) -> tuple[PlanEnergy, ...]:
+) -> tuple[PlanSeries, ...]:
     """By phase and plan; a fallback is no example of the plan that ran in the end."""
     members: dict[tuple[int, str, int, str], list[RequestRow]] = {}
     for row in rows:
@@ -136,11 +141,12 @@ def _plans(
             key = (phase_at(found, row.start_s), row.model, row.batch, row.plan)
             members.setdefault(key, []).append(row)
     return tuple(
-        PlanEnergy(
+        PlanSeries(
             phase=found[phase].name,
             model=model,
             batch=batch,
             plan=plan,
+            wire_bytes=_middle([row.wire_bytes for row in each]),
             series=_series(each, boards, logs),
         )
         for (phase, model, batch, plan), each in sorted(members.items())
@@ -153,6 +159,11 @@ def _series(rows: Sequence[RequestRow], boards: Sequence[str], logs: Sequence[Po
         latency=latency([latency_s for _, latency_s in _timed(rows)]),
         energy=group_energy(boards, logs, [(row.start_s, row.stop_s) for row in rows]),
     )
+
+
+def _middle(values: Iterable[int | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
 
 
 def _timed(rows: Iterable[RequestRow]) -> list[tuple[float, float]]:
@@ -170,6 +181,7 @@ def _batch(row: RequestRow, first_s: float, found: Sequence[Phase]) -> Batch:
         asked=row.forced,
         why=row.why,
         predicted_s=predicted_s(row.why),
+        run_s=row.stop_s - row.start_s,
         latency_s=row.latency_s,
         ok=row.ok,
         error=row.error,

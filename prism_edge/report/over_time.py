@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
@@ -83,7 +84,7 @@ def power(report: Report) -> Drawing | None:
     def paint(figure: Figure, width_px: int, height_px: int) -> None:
         left = 62 / width_px
         for place, trace in enumerate(report.traces):
-            bottom = (40 + 150 * (count - 1 - place)) / height_px
+            bottom = (44 + 150 * (count - 1 - place)) / height_px
             axes = add_axes(figure, left, bottom, 1 - left - 0.01, 112 / height_px)
             none = float("nan")
             axes.fill_between(
@@ -103,10 +104,25 @@ def power(report: Report) -> Drawing | None:
             said = f"{trace.board} · {trace.source} · mean {trace.mean_w:.1f} W"
             axes.text(0, 1.06, said, transform=axes.transAxes, fontweight="bold")
             phases(axes, report, 0)
+            _windows(axes, report)
             clock(axes, report)
-            axes.tick_params(labelbottom=place == count - 1)
+            axes.tick_params(axis="x", labelbottom=place == count - 1, pad=14)
 
-    return draw("power", "Power of every board over time", lambda _: 150 * count + 44, paint)
+    return draw("power", "Power of every board over time", lambda _: 150 * count + 48, paint)
+
+
+def _windows(axes: Axes, report: Report) -> None:
+    """Below the power: a strip with the time of every request, by the method that ran."""
+    for method in MARKS:
+        some = [b for b in report.batches if b.ok and method_of(b.plan) == method]
+        axes.broken_barh(
+            [(batch.t_s, batch.run_s) for batch in some],
+            (-0.09, 0.06),
+            transform=axes.get_xaxis_transform(),
+            color=tone(method),
+            linewidth=0,
+            clip_on=False,
+        )
 
 
 def _event_place(kind: str) -> tuple[int, str]:

@@ -13,6 +13,18 @@ from prism_edge.report.values import ComputeCost, Report
 
 LAST_BATCHES = 40
 LAST_EVENTS = 60
+FILTERS = (
+    "seconds",
+    "elapsed",
+    "joules",
+    "watts",
+    "times",
+    "percent",
+    "change",
+    "bits_per_second",
+    "size",
+    "digits",
+)
 TITLES = {
     "local": "local: one board",
     "split": "split: the batch divided",
@@ -22,9 +34,56 @@ TITLES = {
 }
 
 
-def page(report: Report) -> str:
-    """The document; figures of parts that the journal lacks are left out."""
+def page(report: Report, maps: Sequence[tuple[str, str]] = ()) -> str:
+    """The document; figures of parts that the journal lacks are left out.
+
+    ``maps``: decision maps as (style, HTML).
+    """
     decisions = [b for b in report.batches if not b.asked or b.meant is not None or not b.ok]
+    ran = {method_of(batch.plan) for batch in report.batches}
+    drawn = {
+        "foresight": compared.foresight(report),
+        "timeline": over_time.timeline(report),
+        "latencies": compared.distributions(report),
+        "power": over_time.power(report),
+        "energy": compared.energy_by_plan(report),
+    }
+    return (
+        templates()
+        .get_template("page.html.j2")
+        .render(
+            report=report,
+            figures=drawn,
+            numbers={phase.name: number + 1 for number, phase in enumerate(report.phases)},
+            decided=len(decisions),
+            decisions=decisions[-LAST_BATCHES:][::-1],
+            cells=None if report.costs is None else _by_batch(report.costs.compute),
+            events=[event for event in report.events if event.kind != "phase"][-LAST_EVENTS:],
+            ratios={
+                "always-local": _range(
+                    [g.speedup_local.ratio for g in report.groups if g.speedup_local]
+                ),
+                "always-full-exchange": _range(
+                    [g.speedup_full.ratio for g in report.groups if g.speedup_full]
+                ),
+            },
+            map_style=None if not maps else Markup("".join(style for style, _ in maps)),
+            maps=[Markup(html) for _, html in maps],
+            light=Markup(css(dark=False)),
+            dark=Markup(css(dark=True)),
+            interval=units.interval,
+            markup=Markup,
+            mark=lambda plan: MARKS[method_of(plan)][1],
+            method=method_of,
+            methods=[
+                (name, MARKS[name][1], title) for name, title in TITLES.items() if name in ran
+            ],
+        )
+    )
+
+
+def templates() -> jinja2.Environment:
+    """The pages of this package, with units as filters; a name that is missing is an error."""
     pages = jinja2.Environment(
         loader=jinja2.PackageLoader("prism_edge.report", "."),
         autoescape=True,
@@ -32,50 +91,9 @@ def page(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in (
-        "seconds",
-        "joules",
-        "watts",
-        "times",
-        "percent",
-        "change",
-        "bits_per_second",
-        "size",
-    ):
+    for name in FILTERS:
         pages.filters[name] = getattr(units, name)
-    pages.filters["elapsed"] = units.elapsed
-    pages.filters["digits"] = units.digits
-    ran = {method_of(batch.plan) for batch in report.batches}
-    drawn = {
-        "timeline": over_time.timeline(report),
-        "latencies": compared.distributions(report),
-        "power": over_time.power(report),
-        "energy": compared.energy_by_plan(report),
-    }
-    return pages.get_template("page.html.j2").render(
-        report=report,
-        figures=drawn,
-        numbers={phase.name: number + 1 for number, phase in enumerate(report.phases)},
-        decided=len(decisions),
-        decisions=decisions[-LAST_BATCHES:][::-1],
-        cells=None if report.costs is None else _by_batch(report.costs.compute),
-        events=[event for event in report.events if event.kind != "phase"][-LAST_EVENTS:],
-        ratios={
-            "always-local": _range(
-                [g.speedup_local.ratio for g in report.groups if g.speedup_local]
-            ),
-            "always-full-exchange": _range(
-                [g.speedup_full.ratio for g in report.groups if g.speedup_full]
-            ),
-        },
-        light=Markup(css(dark=False)),
-        dark=Markup(css(dark=True)),
-        interval=units.interval,
-        markup=Markup,
-        mark=lambda plan: MARKS[method_of(plan)][1],
-        method=method_of,
-        methods=[(name, MARKS[name][1], title) for name, title in TITLES.items() if name in ran],
-    )
+    return pages
 
 
 def _by_batch(compute: Sequence[ComputeCost]) -> dict[str, object]:

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from statistics import NormalDist, fmean, median, stdev
 
 FEWEST = 6  # the range of five values holds the median with 94 % only
+FEWEST_P99 = 100
 FEWEST_P95 = 20  # of fewer values the 95th percentile is the largest one, more or less
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Latency:
-    """Latencies of ``n`` batches: median with its interval, and the 95th percentile."""
+    """Latencies of ``n`` batches: median with its interval, 95th percentile, 99th from 100 on."""
 
     n: int
     p50_s: float
@@ -26,6 +27,7 @@ class Latency:
     high_s: float | None
     p95_s: float
     p95_reliable: bool
+    p99_s: float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +52,7 @@ def latency(values_s: Sequence[float]) -> Latency | None:
         high_s=high_s,
         p95_s=quantile(values_s, 0.95),
         p95_reliable=len(values_s) >= FEWEST_P95,
+        p99_s=quantile(values_s, 0.99) if len(values_s) >= FEWEST_P99 else None,
     )
 
 

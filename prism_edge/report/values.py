@@ -41,13 +41,17 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PlanEnergy:
-    """Energy and latency of one plan in one phase, on one model and batch size."""
+class PlanSeries:
+    """Latency and energy of one plan in one phase, on one model and batch size, by anyone's choice.
+
+    ``wire_bytes``: payload of one batch over all boards, the median; None where not recorded.
+    """
 
     phase: str
     model: str
     batch: int
     plan: str
+    wire_bytes: float | None
     series: Series
 
 
@@ -55,7 +59,8 @@ class PlanEnergy:
 class Batch:
     """One executed batch; ``t_s`` counts from the start of the run, ``meant`` if it fell back.
 
-    ``predicted_s``: what the policy expected, as its ``why`` says; None where it had no say.
+    ``predicted_s``: what the policy expected ``run_s``, from dispatch to completion, to be, as its
+    ``why`` says; None where it had no say.
     """
 
     id: str
@@ -66,12 +71,33 @@ class Batch:
     asked: bool
     why: str | None
     predicted_s: float | None
+    run_s: float
     latency_s: float | None
     ok: bool
     error: str | None
     meant: str | None
     phase: int
     wire_bytes: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Foresight:
+    """What the policy expected of a plan and what it took, in ``n`` batches.
+
+    ``ratio``: median of run over predicted time, with its interval; ``error``: median of how far
+    these ratios are from 1.
+    """
+
+    model: str
+    batch: int
+    plan: str
+    n: int
+    predicted_s: float
+    ran_s: float
+    ratio: float
+    low: float | None
+    high: float | None
+    error: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -201,7 +227,10 @@ class Costs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """A whole report. ``missing``: what the journal lacks; ``limits``: what it cannot say."""
+    """A whole report. ``missing``: what the journal lacks; ``limits``: what it cannot say.
+
+    ``aim``: what the policy was told to minimise and within which limits, None where unknown.
+    """
 
     cluster: str
     kind: str
@@ -211,12 +240,14 @@ class Report:
     duration_s: float
     boards: dict[str, str]
     power: str
+    aim: str | None
     answered: int
     failed: int
     fallback_count: int
     phases: tuple[Span, ...]
     groups: tuple[Group, ...]
-    plans: tuple[PlanEnergy, ...]
+    plans: tuple[PlanSeries, ...]
+    foresights: tuple[Foresight, ...]
     fallbacks: tuple[Reason, ...]
     failures: tuple[Reason, ...]
     events: tuple[Event, ...]

@@ -101,7 +101,7 @@ def test_lines_say_what_is_minimised() -> None:
     assert HEAD.lead(0.1) == "next best takes 10 % longer"
     energy = dataclasses.replace(HEAD, aim=Aim(objective="energy", exact=True))
     assert energy.lead(0.05) == "next best needs 5 % more"
-    assert energy.how == "197 tokens · least energy · exact plans only"
+    assert energy.how == "197 tokens · least energy, exact plans only"
     assert "next best needs 25 % more" in page(paper_map(), energy)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import subprocess
@@ -9,14 +11,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from synthetic_journal import ACTS, synthetic, write_journal
+from synthetic_journal import ACTS, synthetic, without, write_journal
 from synthetic_profile import synthetic_profile
 from typer.testing import CliRunner
 
 from prism_edge import tables
 from prism_edge.cli import app
 from prism_edge.errors import JournalError, PrismError, TableError
-from prism_edge.report.files import as_json, write_report
+from prism_edge.report.files import as_csv, as_json, write_report
 from prism_edge.report.numbers import numbers
 
 SHORT = synthetic(ACTS[:2])
@@ -87,7 +89,7 @@ def test_a_missing_journal_or_profile_is_said(journal: Path, tmp_path: Path) -> 
 
 def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     with pytest.raises(PrismError, match=r"cannot be written .*; name another file"):
-        write_report(SHORT, None, tmp_path / "no" / "r.html")
+        write_report(numbers(SHORT), tmp_path / "no" / "r.html")
 
 
 @pytest.mark.parametrize("package", ["matplotlib", "jinja2"])
@@ -123,3 +125,26 @@ def test_help_loads_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_csv_has_a_line_for_every_plan_and_unknown_is_empty() -> None:
+    report = numbers(without(SHORT, "samples"))
+    rows = list(csv.DictReader(io.StringIO(as_csv(report))))
+    assert [row["plan"] for row in rows] == [plan.plan for plan in report.plans]
+    first = report.plans[0].series.latency
+    assert first is not None
+    assert float(rows[0]["latency_p50_s"]) == first.p50_s
+    assert rows[0]["energy_j"] == rows[0]["latency_p99_s"] == ""
+    assert as_csv(numbers(without(SHORT, "requests"))).count("\n") == 1
+
+
+def test_a_profile_of_the_journals_model_adds_its_decision_map(tmp_path: Path) -> None:
+    write_journal(tmp_path / "j.db", synthetic(ACTS[:1]))
+    profile = Path(__file__).parents[2] / "profiles" / "lab"
+    page = tmp_path / "r.html"
+    command = ["report", str(tmp_path / "j.db"), "--profile", str(profile), "--output", str(page)]
+    assert RUN.invoke(app, command).exit_code == 0
+    text = page.read_text(encoding="utf-8")
+    assert "What the policy decides where" in text
+    assert '<section id="map-0">' in text
+    assert "#map-0 .cells{grid-template" in text

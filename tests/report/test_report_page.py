@@ -179,7 +179,7 @@ def test_unreliable_energy_is_marked() -> None:
 
 
 def test_the_log_holds_the_last_decisions_newest_first(full: str) -> None:
-    log = full[full.index("<h2>Decisions") : full.index("<h2>Cost tables")]
+    log = full[full.index("<h2>Decisions") : full.index("<h2>Predicted and measured, live")]
     assert log.count("<tr>") == LAST_BATCHES + 1
     assert f"The last {LAST_BATCHES} of 94 requests" in log  # 87 chosen, 7 asked for that fell back
     times = re.findall(r'data-label="Time">(\d+):(\d+)', log)
@@ -191,7 +191,13 @@ def test_the_log_holds_the_last_decisions_newest_first(full: str) -> None:
 
 def test_a_profile_adds_its_tables(full: str) -> None:
     without_profile = page(numbers(synthetic()))
-    for text in ("Cost tables", "Predicted and measured", "<h3>Link", "<h3>Compute", "Accuracy"):
+    for text in (
+        "Cost tables",
+        "Predicted and measured, end to end",
+        "<h3>Link",
+        "<h3>Compute",
+        "Accuracy",
+    ):
         assert text in full, text
     assert "Cost tables" not in without_profile
     assert "Batch 1</th><th" in re.sub(r"\s*\n\s*", "", full)
@@ -203,8 +209,8 @@ def test_a_profile_adds_its_tables(full: str) -> None:
 
 
 def test_figures_are_there_for_wide_and_narrow_pages(full: str) -> None:
-    assert len(re.findall(r'<div class="wide"><svg', full)) == 4
-    assert len(re.findall(r'<div class="narrow"><svg', full)) == 4
+    assert len(re.findall(r'<div class="wide"><svg', full)) == 5
+    assert len(re.findall(r'<div class="narrow"><svg', full)) == 5
 
 
 def test_the_same_report_is_the_same_page(full: str) -> None:
