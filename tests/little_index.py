@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterable, Mapping
+from email.parser import HeaderParser
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from prism_edge.deploy.repack import repack
-from prism_edge.deploy.wheel_file import requirements_in, write_wheel
+from prism_edge.deploy.wheel_file import write_wheel
 
 
 def write(
@@ -25,6 +28,14 @@ def write(
     return write_wheel(
         directory, name, version, files or {}, {"METADATA": "\n".join([*lines, ""]).encode()}
     )
+
+
+def requirements_in(wheel: Path) -> tuple[Requirement, ...]:
+    """What the wheel's metadata requires, markers included."""
+    with zipfile.ZipFile(wheel) as archive:
+        (path,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        text = archive.read(path).decode()
+    return tuple(map(Requirement, HeaderParser().parsestr(text).get_all("Requires-Dist") or ()))
 
 
 def fill(directory: Path, work: Path, **requires: Iterable[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,11 +20,10 @@ from prism_edge.deploy.bundle import (
     read_bundle,
     write_bundle,
 )
-from prism_edge.deploy.complete import Package, follow
 from prism_edge.deploy.content import local
 from prism_edge.deploy.repack import repack
-from prism_edge.deploy.target import Target, constraints, markers
-from prism_edge.deploy.wheel_file import requirements_in, unpacked_bytes
+from prism_edge.deploy.target import Target
+from prism_edge.deploy.wheel_file import unpacked_bytes
 from prism_edge.deploy.wheels import download
 from prism_edge.errors import ClusterError
 
@@ -38,55 +37,59 @@ def make_bundle(
 ) -> Bundle:
     """The bundle in ``out`` has the prism-edge that runs here and all it needs on the target.
 
-    Wheels of a bundle that is there already are used again if they are what it promised. If they
-    still are all that is needed, pip is not asked at all: the environments that boards have stay
-    valid. Newer packages come with another ``out``, or with ``find_links``.
+    Wheels of a bundle that is there already are used again if they are what it promised. While they
+    are all that is needed, nothing else is looked at: the environments that boards have stay valid.
+    Newer packages come with another ``out``, or with ``find_links``.
     """
     out = out.absolute()
     with beside(out) as made:
         wheels = made / WHEELS
         wheels.mkdir()
-        own = repack(wheels)
-        old = there(out)
-        with tempfile.TemporaryDirectory(prefix=".kept-", dir=out.parent) as kept:
-            good = [link(path, Path(kept)) for path in intact(old)] if old else []
-            if find_links or not fits(target, old) or any(compare(target, own, good)):
+        own, old = repack(wheels), there(out)
+        good = {file for file in old.wheels if old.problem(file) is None} if old else set()
+        fit = old is not None and fits(target, old) and not find_links
+        if old and fit and good == set(old.wheels) and old.wheels.get(own.name) == wheel(own):
+            tell(f"{len(good)} wheels are there already and are all that is needed")
+            return old
+        with tempfile.TemporaryDirectory(dir=made) as kept:
+            for file in good - {old.own} if old else ():
+                link(out / WHEELS / file, Path(kept))
+            if not (fit and resolved(own, target, wheels, Path(kept), tell)):
                 tell(f"asking pip for Python {target.python} on {target.machine}")
                 download(own, target, wheels, [Path(kept), *find_links], tell)
-            else:
-                tell(f"{len(good)} wheels are there already and are all that is needed")
-                for path in good:
-                    link(path, wheels)
-        third_party = [path for path in sorted(wheels.glob("*.whl")) if path != own]
-        missing, _ = compare(target, own, third_party)
-        if missing:
-            raise ClusterError(f"{out}: pip left the bundle incomplete: {'; '.join(missing)}")
         tell("hashing")
         bundle = Bundle(
             directory=out,
             python=target.python,
             machine=target.machine,
             pins=target.pins,
-            wheels={path.name: wheel(path) for path in (own, *third_party)},
+            wheels={path.name: wheel(path) for path in sorted(wheels.glob("*.whl"))},
             own=own.name,
         )
-        if bundle != old or any(map(old.problem, old.wheels)):
-            write_bundle(bundle, made)
-            replace(out, made)
+        write_bundle(bundle, made)
+        replace(out, made)
     return bundle
 
 
-def compare(
-    target: Target, own: Path, wheels: Iterable[Path]
-) -> tuple[tuple[str, ...], frozenset[str]]:
-    """What is missing from these wheels, as sentences, and which packages are there for nothing."""
-    packages = {name: Package(version=version) for name, version in target.pins.items()}
-    for path in wheels:
-        name, version, _, _ = parse_wheel_filename(path.name)
-        packages[name] = Package(version=str(version), requires=requirements_in(path))
-    wanted = [*requirements_in(own), *map(Requirement, constraints(target))]
-    reached, missing = follow(packages, wanted, markers(target))
-    return missing, frozenset(packages) - set(target.pins) - reached
+def fits(target: Target, old: Bundle) -> bool:
+    """It was made for this target, perhaps for other needs of prism-edge."""
+    if (old.python, old.machine, old.pins) != (target.python, target.machine, target.pins):
+        return False
+    brought = Requirement(f"torch=={target.torch}").specifier if target.torch else None
+    versions = [one.version for one in old.wheels.values() if one.name == "torch"]
+    return brought is None or any(brought.contains(one, prereleases=True) for one in versions)
+
+
+def resolved(
+    own: Path, target: Target, wheels: Path, kept: Path, tell: Callable[[str], None]
+) -> bool:
+    """pip has found all that is needed in ``kept``; it looked nowhere else."""
+    try:
+        download(own, target, wheels, [kept], lambda _: None, index=False)
+    except ClusterError:
+        return False
+    tell("all wheels that are needed are there already")
+    return True
 
 
 def there(out: Path) -> Bundle | None:
@@ -99,17 +102,6 @@ def there(out: Path) -> Bundle | None:
         return read_bundle(out)
     except ClusterError:
         return None
-
-
-def fits(target: Target, old: Bundle | None) -> bool:
-    """It was made for this target, perhaps for other needs of prism-edge."""
-    wanted = (target.python, target.machine, target.pins)
-    return old is not None and (old.python, old.machine, old.pins) == wanted
-
-
-def intact(old: Bundle) -> list[Path]:
-    """Its third-party wheels that are as promised."""
-    return [old.local(file).path for file in old.third_party if old.problem(file) is None]
 
 
 def link(path: Path, directory: Path) -> Path:

@@ -9,10 +9,8 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Mapping
-from email.parser import HeaderParser
 from pathlib import Path
 
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -55,15 +53,6 @@ def record(files: Mapping[str, bytes], own_path: str) -> bytes:
         rows.writerow((path, f"sha256={digest}", len(data)))
     rows.writerow((own_path, "", ""))
     return text.getvalue().encode()
-
-
-def requirements_in(wheel: Path) -> tuple[Requirement, ...]:
-    """What the wheel's metadata requires, markers included."""
-    with zipfile.ZipFile(wheel) as archive:
-        paths = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
-        top = min(paths, key=len)  # vendored packages may bring theirs
-        text = archive.read(top).decode()
-    return tuple(map(Requirement, HeaderParser().parsestr(text).get_all("Requires-Dist") or ()))
 
 
 def unpacked_bytes(wheel: Path) -> int:

@@ -32,9 +32,11 @@ def download(
     directory: Path,
     find_links: Iterable[Path],
     tell: Callable[[str], None],
+    *,
+    index: bool = True,
 ) -> None:
-    """``directory`` holds the wheel ``own`` and all that it needs on the target; from the index
-    that pip is configured for, and from ``find_links``.
+    """``directory`` holds the wheel ``own`` and all that it needs on the target; from
+    ``find_links`` and, with ``index``, from where pip is configured to look.
 
     Packages that the boards have are stubs in the resolution and never downloaded. ``tell`` hears
     what pip is at. Raises ``ClusterError`` with pip's words where there is no such set of wheels.
@@ -52,21 +54,27 @@ def download(
             *("--abi", f"cp{target.python.replace('.', '')}"),
             *(f"--platform={tag}" for tag in platforms(target)),
             *(f"--find-links={path}" for path in find_links),
+            *(() if index else ("--no-index",)),
         ]
         arguments = [json.dumps(markers(target)), "download", *options, *wanted]
-        run_pip(arguments, work, target, tell)
+        alone = {} if index else {"PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": ""}
+        run_pip(arguments, work, target, tell, alone)
         for path in stubs:
             (directory / path.name).unlink(missing_ok=True)
 
 
 def run_pip(
-    arguments: Sequence[str], work: Path, target: Target, tell: Callable[[str], None]
+    arguments: Sequence[str],
+    work: Path,
+    target: Target,
+    tell: Callable[[str], None],
+    more: Mapping[str, str],
 ) -> None:
     """pip is through, or ``ClusterError``. It ends with us whatever happens; what it leaves then is
     below ``work``."""
     command = [sys.executable, str(FOREIGN_PIP), *arguments]
     # errors where they belong between the lines
-    environment = os.environ | {"TMPDIR": str(work), "PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {"TMPDIR": str(work), "PYTHONUNBUFFERED": "1"} | dict(more)
     said: list[str] = []
     pip = subprocess.Popen(
         command,

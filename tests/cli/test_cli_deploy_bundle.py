@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from little_index import requirements_in
 
 from prism_edge import __version__
 from prism_edge.deploy.repack import repack
-from prism_edge.deploy.wheel_file import requirements_in, write_wheel
+from prism_edge.deploy.wheel_file import write_wheel
 
 ORIN = ("--python", "3.10", "--machine", "aarch64")
 HAVE = ("--have", "torch==2.5.0a0+872d972e41.nv24.08", "--have", "numpy==1.26.4")

@@ -11,13 +11,12 @@ import pytest
 import transformers  # noqa: F401  where it is not installed, these tests are left out
 from board_python import BoardPython
 from installed_wheels import closure, wheel_of
-from little_index import only, write
+from little_index import only, requirements_in, write
 
 import prism_edge
 from prism_edge.deploy.make_bundle import make_bundle
 from prism_edge.deploy.repack import repack
 from prism_edge.deploy.target import Target
-from prism_edge.deploy.wheel_file import requirements_in
 
 TORCH = "2.9.0a0+50eac811a6.nv25.9"  # new enough for any transformers
 STAND_IN = f"__version__ = {TORCH!r}\n".encode()

@@ -14,11 +14,11 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import pytest
+from little_index import requirements_in
 from packaging.requirements import Requirement
 
 import prism_edge
 from prism_edge.deploy.repack import metadata, repack
-from prism_edge.deploy.wheel_file import requirements_in
 
 ROOT = Path(__file__).parents[2]
 REPACK = (
