@@ -104,12 +104,12 @@ def _series(report: Report) -> dict[Key, Series]:
     """What was measured: by choice of the policy, and by every plan however it was chosen."""
     found: dict[Key, Series] = {}
     for group in report.groups:
-        place = (group.phase, group.model, group.batch)
+        phase, model, batch = place = group.phase, group.model, group.batch
         if group.adaptive.n:
-            found[(*place, CHOSEN)] = group.adaptive
+            found[phase, model, batch, CHOSEN] = group.adaptive
         for plan in report.plans:
             if (plan.phase, plan.model, plan.batch) == place:
-                found[(*place, plan.plan)] = plan.series
+                found[phase, model, batch, plan.plan] = plan.series
     return found
 
 
