@@ -155,8 +155,7 @@ class World:
         work = self.costs.work(plan, batch, tokens)
         assert not isinstance(work, str), work
         paces = [pace * self._noisy(noise) for pace in self.paces(self.now_s)]
-        assert self.costs.links is not None
-        terms = self.costs.panel([work]).terms(self.link(), self.costs.links.oneway.alpha_s, paces)
+        terms = self.costs.panel([work]).terms(self.link(), paces)
         extra = self.costs.overheads
         extra_s = extra.exchange_s * work.exchanges + extra.byte_s * work.exchanged_bytes
         busy_s = [

@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,7 +111,6 @@ def shown(lives: Iterable[Life], now: str) -> list[Difference]:
 
 
 def _difference(item: Difference) -> dict[str, object]:
-    link = item.link
     return {
         "row": item.row,
         "time": _time(item.t_s),
@@ -120,13 +118,7 @@ def _difference(item: Difference) -> dict[str, object]:
         "batch": item.asked.batch,
         "tokens": item.asked.tokens,
         "boards": item.asked.boards,
-        "link": None
-        if link is None
-        else {
-            "alpha_s": link.alpha_s,
-            "bandwidth_bps": link.bandwidth_bps if isfinite(link.bandwidth_bps) else None,
-            "source": link.source,
-        },
+        "link": item.link.as_dict() if item.link else None,
         "recorded": {"plan": item.recorded_plan, "why": item.recorded_why},
         "replayed": {"plan": item.replayed_plan, "why": item.replayed_why},
     }

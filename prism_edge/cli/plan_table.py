@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING
 
 from prism_edge.schedule.cost import Prediction, Unpredictable
@@ -38,20 +37,13 @@ def show(found: Situation, *, as_json: bool) -> None:
 
 def as_dict(found: Situation, decision: Decision) -> dict[str, object]:
     """The decision as JSON holds it: times in seconds, missing is null."""
-    link = found.link
     return {
         "plan": str(decision.plan),
         "why": decision.why,
         "runner_up": str(decision.runner_up.plan) if decision.runner_up else None,
         "margin": decision.margin,
         "supposed": list(found.supposed),
-        "link": None
-        if link is None
-        else {
-            "alpha_s": link.alpha_s,
-            "bandwidth_bps": link.bandwidth_bps if math.isfinite(link.bandwidth_bps) else None,
-            "source": link.source,
-        },
+        "link": found.link.as_dict() if found.link else None,
         "considered": [_candidate(found, item) for item in decision.considered],
     }
 

@@ -173,7 +173,6 @@ class Lens:
 
     def __init__(self, costs: Costs, plan: Plan, work: Work) -> None:
         self.plan, self.work = plan, work
-        self._alpha_s = 0.0 if costs.links is None else costs.links.oneway.alpha_s
         self._panel = costs.panel([work])
         extra = costs.overheads
         self._extra_s = extra.request_s + extra.exchange_s * work.exchanges
@@ -183,7 +182,7 @@ class Lens:
 
     def expected_s(self, link: LinkState | None, paces: Sequence[float]) -> float:
         """Seconds over ``link``."""
-        return float(self._panel.terms(link, self._alpha_s, paces).sum())
+        return float(self._panel.terms(link, paces).sum())
 
     def shows(self, event: Answered, believed: Sequence[float], link: LinkState | None) -> Seen:
         """How fast boards and link were, given how long every rank computed and the whole took.
@@ -201,7 +200,7 @@ class Lens:
                 paces[rank] = shown[event.boards[rank]] = busy_s / explained_s
         if self._grid is None or link is None:
             return Seen(paces=shown, bandwidth_bps=None, exact=False)
-        grid_s = self._grid.at(link.alpha_s, self._beta, self._alpha_s, paces).sum(axis=0)
+        grid_s = self._grid.at(link.alpha_s, self._beta, paces).sum(axis=0)
         least, found, most = (
             _where(grid_s, share * event.engine_s) for share in (LIKELY, 1, 1 / LIKELY)
         )

@@ -134,6 +134,7 @@ class Costs:
             causal=self.shape.causal,
             overheads=self.overheads,
             burst_bytes=0.0 if self.links is None else self.links.exchange.burst_bytes,
+            oneway_alpha_s=0.0 if self.links is None else self.links.oneway.alpha_s,
             oneway_burst_bytes=0.0 if self.links is None else self.links.oneway.burst_bytes,
         )
 
@@ -237,8 +238,7 @@ def predict(
     if link is None and plan.p > 1:
         return Unpredictable(plan=plan, reason="not profiled: the link")
     panel, paces = costs.panel([work]), paces or (1.0,) * len(costs.cells)
-    alpha_s = 0.0 if costs.links is None else costs.links.oneway.alpha_s
-    terms = panel.terms(link, alpha_s, paces)
+    terms = panel.terms(link, paces)
     joules = costs.energies(terms.sum(axis=0), panel.busy(paces))
     energy_j = None if joules is None else float(joules[0])
     return costs.prediction(plan, work, link, terms[:, 0], energy_j)

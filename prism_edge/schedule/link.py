@@ -39,6 +39,11 @@ class LinkState:
         if not (math.isfinite(self.burst_bytes) and self.burst_bytes >= 0):
             raise ValueError(f"link: burst_bytes={self.burst_bytes}, allowed is a number from 0")
 
+    def as_dict(self) -> dict[str, object]:
+        """As JSON holds it; a link of which nobody sees the bandwidth has none."""
+        bandwidth_bps = self.bandwidth_bps if math.isfinite(self.bandwidth_bps) else None
+        return {"alpha_s": self.alpha_s, "bandwidth_bps": bandwidth_bps, "source": self.source}
+
     def exchange_s(self, competing_bytes: float) -> float:
         """Seconds from launch until ``competing_bytes`` have arrived."""
         moving_bytes = max(0.0, competing_bytes - self.burst_bytes)

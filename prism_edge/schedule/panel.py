@@ -30,8 +30,8 @@ class Overheads:
 
 
 class Panel:
-    """Works side by side. ``burst_bytes``: of an exchange, and of a message that travels alone, as
-    the link table has it."""
+    """Works side by side. ``burst_bytes``: of an exchange, and ``oneway_alpha_s`` and
+    ``oneway_burst_bytes`` of a message that travels alone, as the link table has it."""
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class Panel:
         causal: bool,
         overheads: Overheads,
         burst_bytes: float,
+        oneway_alpha_s: float,
         oneway_burst_bytes: float,
     ) -> None:
         parts = [part for work in works for part in work.parts]
@@ -50,6 +51,7 @@ class Panel:
         self._plain = len(parts) == len(works)
         self._blocks, self._causal = blocks, causal
         self._request_s = overheads.request_s
+        self._alpha_s = oneway_alpha_s
         self._compute = np.zeros((ranks, len(parts)))  # [R,K] seconds
         self._free = np.zeros((ranks, len(parts)))  # [R,K] of a block
         self._inputs = np.zeros((2, ranks, len(parts)))  # messages, and bytes past the burst
@@ -75,20 +77,16 @@ class Panel:
         self._shares = self._inputs[:, :, self._split], self._outputs[:, :, self._split]
         self._asked = self._shares[0][0] > 0
 
-    def terms(
-        self, link: LinkState | None, oneway_alpha_s: float, paces: Sequence[float]
-    ) -> Floats:
+    def terms(self, link: LinkState | None, paces: Sequence[float]) -> Floats:
         """Seconds by term and plan, in the order of ``TERMS``.
 
         ``paces``: by rank, how many times its measured computing a board takes now. Without a link
         only plans of one rank mean anything.
         """
         alpha, beta = (0.0, 0.0) if link is None else (link.alpha_s, 8 / link.bandwidth_bps)
-        return self.at(alpha, beta, oneway_alpha_s, paces)
+        return self.at(alpha, beta, paces)
 
-    def at(
-        self, alpha: float, beta: float | Floats, oneway_alpha_s: float, paces: Sequence[float]
-    ) -> Floats:
+    def at(self, alpha: float, beta: float | Floats, paces: Sequence[float]) -> Floats:
         """``terms`` with seconds per message and per byte; the latter one, or one for each part."""
         pace = np.asarray(paces[: len(self._compute)])[:, None]
         compute = self._compute * pace
@@ -97,10 +95,10 @@ class Panel:
         out[0] = self._request_s
         out[1] = most
         out[2] = self._exposed(compute, most, alpha, beta) + self._extra_s
-        out[3] = oneway_alpha_s * self._told[0] + beta * self._told[1]
-        out[4] = oneway_alpha_s * self._heard[0] + beta * self._heard[1]
+        out[3] = self._alpha_s * self._told[0] + beta * self._told[1]
+        out[4] = self._alpha_s * self._heard[0] + beta * self._heard[1]
         if len(self._split):
-            self._divide(out, compute, oneway_alpha_s, beta)
+            self._divide(out, compute, beta)
         if not self._plain:
             out = np.add.reduceat(out, self._starts, axis=1)
             out[0] = self._request_s
@@ -134,12 +132,12 @@ class Panel:
         exposed: Floats = (counts * np.maximum(0.0, tau - slack)).sum(axis=0)
         return exposed
 
-    def _divide(self, out: Floats, compute: Floats, alpha: float, beta: float | Floats) -> None:
+    def _divide(self, out: Floats, compute: Floats, beta: float | Floats) -> None:
         """Shares leave one after another while the leader computes; answers come in rank order."""
         split = self._split
         if not isinstance(beta, float):
             beta = beta[split]
-        inputs, outputs = self._shares
+        inputs, outputs, alpha = *self._shares, self._alpha_s
         tell, hear = alpha * inputs[0] + beta * inputs[1], alpha * outputs[0] + beta * outputs[1]
         most, compute = out[1, split], compute[:, split]
         done, sent = compute[0], tell[0]

@@ -200,9 +200,8 @@ def decide(
     if not dish.plans or dish.plans[0] != LOCAL:
         reason = next((item.reason for item in dish.out if item.plan == LOCAL), "not profiled")
         return Fixed(f"{reason}; run `prism-edge profile` to measure it", dish.out)
-    alpha_s = 0.0 if costs.links is None else costs.links.oneway.alpha_s
     paces = paces or (1.0,) * len(costs.cells)
-    terms = dish.panel.terms(link, alpha_s, paces)
+    terms = dish.panel.terms(link, paces)
     for plan, bias in (biases or {}).items():
         if plan in dish.index:
             terms[:, dish.index[plan]] *= bias

@@ -9,7 +9,7 @@ from statistics import mean
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from measured import ALPHA_S, BERT, GPT2, VIT, profile
+from measured import BERT, GPT2, VIT, profile
 
 from prism_edge.layout import Layout, batch_shares, token_layout
 from prism_edge.plan import Plan
@@ -204,14 +204,13 @@ def test_all_plans_at_once_equal_the_formula_of_each(
     pairs = fitting(costs, batch, tokens)
     assert len(pairs) > 5
     panel = costs.panel([work for _, work in pairs])
-    assert costs.links is not None
-    found = panel.terms(link, costs.links.oneway.alpha_s, paces)
+    found = panel.terms(link, paces)
     for k, (plan, work) in enumerate(pairs):
         expected = reference(costs, plan, batch, tokens, link, paces)
         assert dict(zip(TERMS, found[:, k], strict=True)) == pytest.approx(
             expected, rel=1e-9, abs=1e-12
         ), str(plan)
-        alone = costs.panel([work]).terms(link, costs.links.oneway.alpha_s, paces)
+        alone = costs.panel([work]).terms(link, paces)
         assert list(alone[:, 0]) == pytest.approx(list(found[:, k]), rel=1e-12, abs=1e-15)
 
 
@@ -251,5 +250,5 @@ def test_without_a_link_one_rank_still_takes_its_time() -> None:
     costs, tokens = CASES[0]
     work = costs.work(Plan.parse("local"), 1, tokens)
     assert isinstance(work, Work)
-    terms = costs.panel([work]).terms(None, ALPHA_S, (1.5, 1, 1, 1))
+    terms = costs.panel([work]).terms(None, (1.5, 1, 1, 1))
     assert float(terms.sum()) == pytest.approx(1.5 * work.computes[0].mid_s)
