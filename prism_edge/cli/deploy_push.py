@@ -80,7 +80,7 @@ def push(
     boards = chosen(settings, limit)
     if as_json and diff:
         raise SettingsError("--diff is for people; --dry-run --json tells the steps")
-    state, began = state_directory(settings.name), datetime.now()
+    state, began = state_directory(settings.name, cluster), datetime.now()
     password = sudo_password(ask_sudo)
     reach = functools.partial(connect, accept_new=accept_new, password=password)
 

@@ -3,13 +3,12 @@ sent is looked at there before it gets its name."""
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from shlex import quote
 
 from prism_edge.deploy import paths
+from prism_edge.deploy.content import local
 from prism_edge.deploy.must import must
 from prism_edge.deploy.runner import Runner
 from prism_edge.deploy.step import Local, SendModel, SendTables, SendWheels
@@ -43,7 +42,7 @@ def send_wheels(step: SendWheels, runner: Runner, progress: Callable[[str], None
     missing = {name: file for name, file in step.wheels.items() if there.get(name) != file.sha256}
     if not missing:
         return
-    _stage(runner, "wheels", missing, making, progress)
+    _stage(runner, "wheels", missing, making, progress, "make the bundle again")
     moved = " ".join(quote(f"{making}/{name}") for name in missing)
     must(
         runner,
@@ -61,7 +60,7 @@ def send_model(step: SendModel, runner: Runner, progress: Callable[[str], None])
     making = posixpath.join(parent, f".making-{name}")
     if runner.run(f"test -e {quote(target)}", root=True).code == 0:
         return
-    _stage(runner, f"model {step.name}", step.files, making, progress)
+    _stage(runner, f"model {step.name}", step.files, making, progress, "fetch the model again")
     must(
         runner,
         f"model {step.name} cannot be put in place",
@@ -74,7 +73,7 @@ def send_model(step: SendModel, runner: Runner, progress: Callable[[str], None])
 def send_tables(step: SendTables, runner: Runner, progress: Callable[[str], None]) -> None:
     """The profile's directory holds these files and no others."""
     making, old = (f"{paths.PROFILES}/.{word}-{step.cluster}" for word in ("making", "removing"))
-    _stage(runner, "tables", step.files, making, progress)
+    _stage(runner, "tables", step.files, making, progress, "push again")
     must(
         runner,
         "the tables cannot be put in place",
@@ -109,13 +108,15 @@ def _stage(
     files: Mapping[str, Local],
     making: str,
     progress: Callable[[str], None],
+    remedy: str,
 ) -> None:
-    """``making`` holds exactly these files. What an interrupted run left there is used if right."""
+    """``making`` holds exactly these files. What an interrupted run left there is used if right.
+    ``remedy``: for a file here that is not what was promised of it."""
     total = sum(file.bytes for file in files.values())
     there = digests(runner, making, total)
     missing = {name: file for name, file in files.items() if there.get(name) != file.sha256}
     for name, file in missing.items():
-        _check_here(what, name, file)
+        _check_here(what, name, file, remedy)
     folders = sorted({posixpath.dirname(f"{making}/{name}") for name in files} | {making})
     stale = " ".join(quote(f"{making}/{name}") for name in there if name not in files)
     command = f"umask 022; mkdir -p {' '.join(map(quote, folders))} && rm -f {stale} && "
@@ -161,23 +162,14 @@ class _Told:
             self._progress(f"sending {self._what}: {mb}")
 
 
-def _check_here(what: str, name: str, file: Local) -> None:
+def _check_here(what: str, name: str, file: Local, remedy: str) -> None:
     """The file here is what was promised. Raises ``ClusterError``."""
     try:
-        found = _sha256(file.path)
+        found = local(file.path).sha256
     except OSError as error:
         raise ClusterError(f"{what}: {file.path} cannot be read: {error.strerror}") from error
     if found != file.sha256:
         raise ClusterError(
             f"{what}: {file.path} is not what was promised for {name} (sha256 {found[:12]}, not "
-            f"{file.sha256[:12]}): damaged or changed since; nothing of it was sent; make the "
-            f"bundle again, or fetch the model again"
+            f"{file.sha256[:12]}): damaged or changed since; nothing of it was sent; {remedy}"
         )
-
-
-def _sha256(path: Path) -> str:
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            found.update(chunk)
-    return found.hexdigest()

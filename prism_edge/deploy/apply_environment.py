@@ -90,7 +90,8 @@ def _fill(
         runner,
         f"environment {step.id}: pip does not install the bundle",
         _INSTALL.format(clean=CLEAN, making=making, wheels=paths.WHEELS),
-        then="nothing was changed; is the bundle made for this board's Python and torch?",
+        then="nothing was changed; is the bundle made for this board's Python and torch, and each "
+        "of its wheels whole? `unzip -t` tells",
         timeout_s=_INSTALL_S,
     )
 

@@ -38,13 +38,13 @@ class Certificates:
     boards: Mapping[str, tuple[bytes, bytes]]
 
 
-def certificates(settings: Settings, state_dir: Path, now: datetime) -> Certificates:
+def certificates(settings: Settings, state: Path, now: datetime) -> Certificates:
     """The certificates of a cluster's boards at ``now`` (with a time zone), made where needed.
 
-    They lie in ``state_dir``/NAME/tls, with ``authority.crt`` for users of the daemons. Raises
+    They lie in ``state``/tls, with ``authority.crt`` for users of the daemons. Raises
     ``ClusterError`` when that cannot be written or read.
     """
-    directory = state_dir / settings.name / "tls"
+    directory = state / "tls"
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         authority = _authority(directory, settings.name, now)

@@ -95,8 +95,8 @@ def _take(runner: Runner, who: str, word: str) -> None:
         since, silent_s, holder = done.out.strip().split(" ", 2)
         raise ClusterError(
             f"board {runner.name}: {holder} has been deploying to it since {since} (last sign of "
-            f"life {silent_s} s ago); wait for it to end; if it was killed, the board is free "
-            f"{LEASE_S:.0f} s after its last sign"
+            f"life {silent_s} s ago); wait for it to end; if it was killed, the board is free in "
+            f"{LEASE_S - int(silent_s):.0f} s"
         )
     if done.code:
         raise ClusterError(

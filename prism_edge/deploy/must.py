@@ -35,9 +35,10 @@ def must(
 
 
 def last_words(text: str) -> str:
-    """The end of what a command said, as one line."""
+    """The end of what a command said, as one line; of a Python that fell over, only the error."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " / ".join(lines[-_SHOWN_LINES:]) or "it said nothing"
+    fell = any(line.startswith("Traceback (most recent") for line in lines)
+    return " / ".join(lines[-1 if fell else -_SHOWN_LINES :]) or "it said nothing"
 
 
 def _short(command: str) -> str:

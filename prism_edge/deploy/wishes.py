@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -66,7 +67,7 @@ class Wishes:
         self._goods = goods_of(settings)
         self._certificates: Certificates | None = None
         if settings.deploy.tls:
-            self._certificates = certificates(settings, state.parent, datetime.now(timezone.utc))
+            self._certificates = certificates(settings, state, datetime.now(timezone.utc))
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -162,10 +163,24 @@ def secret(path: str, content: bytes) -> SharedFile:
     )
 
 
-def state_directory(cluster: str) -> Path:
-    """Where deploy keeps here what it made for a cluster, and the transcripts."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "prism-edge" / "deploy" / cluster
+def state_directory(name: str, file: Path) -> Path:
+    """Where deploy keeps here what it made for the cluster of ``file``, and the transcripts.
+
+    Another file with a cluster of the same name has another directory: the first has its path in
+    ``cluster``, and keeps it until it is gone.
+    """
+    root = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    found, file = root / "prism-edge" / "deploy" / name, file.resolve()
+    mark = found / "cluster"
+    try:
+        whose = Path(mark.read_text(encoding="utf-8")) if mark.exists() else file
+        if whose != file and whose.exists():
+            return found.with_name(f"{name}-{hashlib.sha256(bytes(file)).hexdigest()[:8]}")
+        found.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mark.write_text(str(file), encoding="utf-8")
+    except OSError as error:
+        raise ClusterError(f"{mark}: {error.strerror}; set XDG_STATE_HOME") from error
+    return found
 
 
 def _model(model: ModelSettings) -> Model:

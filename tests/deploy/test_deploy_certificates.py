@@ -71,7 +71,7 @@ def test_a_board_with_another_address_gets_another_and_the_rest_keep_theirs(
 
 def test_a_new_authority_signs_everything_anew(tmp_path: Path) -> None:
     first = certificates(SETTINGS, tmp_path, NOW)
-    (tmp_path / "c" / "tls" / "authority.pem").unlink()
+    (tmp_path / "tls" / "authority.pem").unlink()
     second = certificates(SETTINGS, tmp_path, NOW)
     assert second.authority != first.authority
     authority = x509.load_pem_x509_certificate(second.authority)
@@ -81,7 +81,7 @@ def test_a_new_authority_signs_everything_anew(tmp_path: Path) -> None:
 
 def test_keys_are_for_their_owner_only(tmp_path: Path) -> None:
     found = certificates(SETTINGS, tmp_path, NOW)
-    directory = tmp_path / "c" / "tls"
+    directory = tmp_path / "tls"
     assert (directory / "authority.crt").read_bytes() == found.authority
     assert directory.stat().st_mode & 0o777 == 0o700
     modes = {path.name: path.stat().st_mode & 0o777 for path in directory.glob("*.pem")}
@@ -93,8 +93,8 @@ def test_a_broken_authority_is_named_and_not_replaced_in_silence(
     content: str, tmp_path: Path
 ) -> None:
     certificates(SETTINGS, tmp_path, NOW)
-    (tmp_path / "c" / "tls" / "authority.pem").write_text(content)
-    with pytest.raises(ClusterError, match=r"c/tls: .*new authority"):
+    (tmp_path / "tls" / "authority.pem").write_text(content)
+    with pytest.raises(ClusterError, match=r"/tls: .*new authority"):
         certificates(SETTINGS, tmp_path, NOW)
 
 

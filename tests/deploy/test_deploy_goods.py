@@ -139,6 +139,15 @@ def test_a_board_that_is_off_stays_in_the_mesh(cluster: Settings, tmp_path: Path
     assert "PublicKey = new" in conf({"edge-1": "one", "edge-2": "new"})
 
 
-def test_state_lies_where_the_user_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", "/somewhere")
-    assert state_directory("home") == Path("/somewhere/prism-edge/deploy/home")
+def test_two_clusters_of_one_name_share_nothing_here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    one, other = tmp_path / "one.toml", tmp_path / "other.toml"
+    one.touch()
+    state = state_directory("home", one)
+    assert state == tmp_path / "prism-edge" / "deploy" / "home"
+    assert state_directory("home", other).name.startswith("home-")
+    assert state_directory("home", one) == state
+    one.rename(other)
+    assert state_directory("home", other) == state
