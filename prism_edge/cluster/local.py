@@ -45,7 +45,6 @@ class LocalHost:
         argv: Sequence[str],
         *,
         env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
         stdin: int | IO[bytes] | None = None,
         stdout: int | IO[bytes] | None = None,
         stderr: int | IO[bytes] | None = None,
@@ -56,7 +55,6 @@ class LocalHost:
             return subprocess.Popen(
                 command,
                 env=self.environment(env),
-                cwd=cwd,
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,

@@ -72,18 +72,18 @@ def marker(pid: int | str, proc: Path = PROC) -> str | None:
     return None
 
 
-def arguments(pid: int, proc: Path = PROC) -> list[str]:
+def arguments(pid: int) -> list[str]:
     """The command line that the process was started with; empty when not to be seen."""
     try:
-        words = (proc / str(pid) / "cmdline").read_bytes().split(b"\0")
+        words = (PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
     except OSError:
         return []
     return [word.decode(errors="replace") for word in words[:-1]]
 
 
-def boot_id(proc: Path = PROC) -> str:
+def boot_id() -> str:
     """What changes when the machine restarts."""
-    return (proc / "sys/kernel/random/boot_id").read_text().strip()
+    return (PROC / "sys/kernel/random/boot_id").read_text().strip()
 
 
 def stop(find: Callable[[], Iterable[int]], grace_s: float) -> None:

@@ -74,9 +74,7 @@ class SshHost:
     beat_s: float = 5.0
     paths: Mapping[str, str] = field(default_factory=dict)
 
-    def command(
-        self, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None
-    ) -> list[str]:
+    def command(self, argv: Sequence[str], env: Mapping[str, str] | None = None) -> list[str]:
         """The full command line here."""
         if not argv:
             raise ClusterError(f"board {self.name}: no command given")
@@ -86,8 +84,6 @@ class SshHost:
         there = [self.python, "-m", "prism_edge.cluster.lifeline", silence, program, *words]
         variables = [f"{key}={value}" for key, value in (env or {}).items()]
         line = f"exec {shlex.join(['env', *variables, *there])}"
-        if cwd is not None:
-            line = f"cd {shlex.quote(str(cwd))} && {line}"
         return ssh_argv(self.target, self.config, line, beat_s=self.beat_s)
 
     def _there(self, word: str) -> str:
@@ -101,7 +97,6 @@ class SshHost:
         argv: Sequence[str],
         *,
         env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
         stdin: int | IO[bytes] | None = None,
         stdout: int | IO[bytes] | None = None,
         stderr: int | IO[bytes] | None = None,
@@ -110,7 +105,7 @@ class SshHost:
 
         Without ``stdin`` there is nothing to read; a program that is not there ends with code 127.
         """
-        process = start(self.command(argv, env, cwd), self.name, stdout=stdout, stderr=stderr)
+        process = start(self.command(argv, env), self.name, stdout=stdout, stderr=stderr)
         stream, process.stdin, source = process.stdin, None, None
         assert stream is not None
         if stdin == subprocess.PIPE:

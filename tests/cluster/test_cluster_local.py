@@ -73,12 +73,6 @@ def test_the_pid_is_the_programs_own_and_leads_its_group() -> None:
         assert process.stdout.read().decode().split() == [str(process.pid)] * 3
 
 
-def test_the_working_directory_is_where_it_was_asked_for(tmp_path: Path) -> None:
-    with HERE.popen(["pwd"], cwd=tmp_path, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert Path(process.stdout.read().decode().strip()).samefile(tmp_path)
-
-
 def test_a_command_that_does_not_end_is_killed_with_its_children(tmp_path: Path) -> None:
     children = tmp_path / "child"
     shell = f"sleep 600 & echo $! >{children}; wait"
@@ -101,11 +95,6 @@ def test_a_group_is_killed_and_reaped_even_twice() -> None:
 def test_a_missing_program_is_named() -> None:
     with pytest.raises(ClusterError, match="host here: cannot start 'no-such-program'"):
         HERE.run(["no-such-program"], 10)
-
-
-def test_a_missing_directory_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ClusterError, match="nowhere"):
-        HERE.popen(["true"], cwd=tmp_path / "nowhere")
 
 
 def test_an_empty_command_is_refused() -> None:

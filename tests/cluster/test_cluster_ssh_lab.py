@@ -45,19 +45,19 @@ def two(boards: SshBoards) -> SshHost:
 # -- a board is a host -------------------------------------------------------------------------
 
 
-def test_a_command_runs_on_the_board(boards: SshBoards, two: SshHost, tmp_path: Path) -> None:
+def test_a_command_runs_on_the_board(boards: SshBoards, two: SshHost) -> None:
     code = (
         "import json, os, sys\n"
         "print(json.dumps([os.environ['SSH_CONNECTION'].split()[2], os.environ['KEY'],\n"
-        "                  os.getcwd(), sorted(os.sched_getaffinity(0)), sys.argv[1]]))"
+        "                  sorted(os.sched_getaffinity(0)), sys.argv[1]]))"
     )
     argv = [sys.executable, "-c", code, "$HOME 'x' \"y\"\n"]
-    with two.popen(argv, env={"KEY": "a b"}, cwd=tmp_path, stdout=subprocess.PIPE) as process:
+    with two.popen(argv, env={"KEY": "a b"}, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         found = json.load(process.stdout)
     assert process.returncode == 0
     board = boards.lab.state.board("edge-2")
-    assert found == [board.address, "a b", str(tmp_path), [board.core], "$HOME 'x' \"y\"\n"]
+    assert found == [board.address, "a b", [board.core], "$HOME 'x' \"y\"\n"]
 
 
 def test_output_and_exit_code_come_back(two: SshHost) -> None:
