@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from shlex import quote
 
 from prism_edge.deploy import paths
@@ -12,7 +13,6 @@ from prism_edge.deploy.step import MakeUser, Prune, PutFile
 from prism_edge.errors import ClusterError
 
 UNITS = posixpath.dirname(paths.UNIT_FILE)
-PRUNED = (paths.RELEASES, paths.ENVIRONMENTS, paths.WHEELS, paths.MODELS, paths.PROFILES)
 _USER = """
 set -eu
 id -u {user} >/dev/null 2>&1 || useradd --system --user-group --home-dir {state} --no-create-home \
@@ -47,6 +47,17 @@ if [ -e {path} ]; then
     rm -rf {away}
 fi
 """
+
+# The drop-in is last, because it is what shows that there is a mesh of ours.
+_STOP_MESH = """
+set -eu
+systemctl disable --quiet --now wg-quick@{interface}
+rm -f {conf}
+rm -f {drop_in}
+rmdir --ignore-fail-on-non-empty "$(dirname {drop_in})"
+systemctl daemon-reload
+"""
+_HALF = re.compile(r"\.(making|removing)")
 
 
 def make_user(step: MakeUser, runner: Runner) -> None:
@@ -92,16 +103,17 @@ def prune(step: Prune, runner: Runner) -> None:
     """The paths are gone, each at once."""
     for path in step.paths:
         directory, name = posixpath.split(posixpath.normpath(path))
-        if directory not in PRUNED or name.startswith("."):
-            raise ClusterError(
-                f"board {runner.name}: {path} is not a release, environment, wheel, model or "
-                f"profile, so it is not removed"
-            )
-        command = _PRUNE.format(
-            root=paths.ROOT,
-            path=quote(posixpath.join(directory, name)),
-            away=quote(posixpath.join(directory, f".removing-{name}")),
-        )
+        stem, suffix = posixpath.splitext(name)
+        away = posixpath.join(directory, f".removing-{name}")
+        if path in paths.SHARED or (directory in paths.PRUNED and _HALF.match(name)):
+            command = f"rm -rf {quote(path)}"
+        elif directory in paths.PRUNED and not name.startswith("."):
+            command = _PRUNE.format(root=paths.ROOT, path=quote(path), away=quote(away))
+        elif path == paths.mesh_conf(stem) and suffix:
+            drop_in = quote(paths.mesh_drop_in(stem))
+            command = _STOP_MESH.format(interface=quote(stem), conf=quote(path), drop_in=drop_in)
+        else:
+            raise ClusterError(f"board {runner.name}: {path} is nothing that a push removes")
         must(
             runner,
             f"{path} cannot be removed",

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from shlex import quote
 
 from prism_edge.deploy import paths
-from prism_edge.deploy.apply_files import PRUNED
 from prism_edge.deploy.must import CLEAN, must
 from prism_edge.deploy.runner import Runner
 from prism_edge.deploy.step import MakeRelease
@@ -29,13 +28,11 @@ from prism_edge.cli import main
 sys.exit(main())
 """
 PATH_FILE = "prism-edge-environment.pth"
-# A wheel of ours is pure Python, and to install it is to unpack it. Most pushes make a release, so
-# what one that was cut off has left half made goes here.
+# A wheel of ours is pure Python, and to install it is to unpack it.
 _VENV = """
 set -eu
 umask 022
 mkdir -p {parent}
-rm -rf {leftovers}
 making=$(mktemp -d {parent}/.making-{id}.XXXXXX)
 chmod 755 "$making"
 system=
@@ -74,7 +71,6 @@ def make_release(step: MakeRelease, runner: Runner, progress: Callable[[str], No
     failed = f"release {step.id} cannot be made"
     command = _VENV.format(
         parent=paths.RELEASES,
-        leftovers=" ".join(f"{place}/.making* {place}/.removing-*" for place in PRUNED),
         id=quote(step.id),
         wheel=quote(f"{paths.WHEELS}/{step.wheel}"),
         environment=quote(environment),

@@ -74,6 +74,7 @@ ROOT = {
     "service": installed.SERVICE,
     "mesh-key": installed.MESH_KEY,
     "mesh": installed.MESH,
+    "leftovers": installed.LEFTOVERS,
 }
 
 
@@ -182,6 +183,7 @@ def _network(
 def _installed(said: Mapping[str, Answer], files: Sequence[str]) -> Installed:
     active, enabled = installed.service(said["service"].text)
     states = installed.file_states(said["files"].text)
+    meshes, up = installed.meshes(said["mesh"].text)
     return Installed(
         releases=installed.names(said["releases"].text),
         manifests=installed.manifests(said["manifests"].text),
@@ -198,5 +200,7 @@ def _installed(said: Mapping[str, Answer], files: Sequence[str]) -> Installed:
         active=active,
         enabled=enabled,
         mesh_key=installed.mesh_key(said["mesh-key"].text),
-        mesh_active=bool(said["mesh"].text.strip()),
+        mesh_active=up,
+        meshes=meshes,
+        leftovers=installed.leftovers(said["leftovers"].text),
     )

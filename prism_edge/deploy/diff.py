@@ -50,8 +50,14 @@ def words(step: Step) -> str:
         case Activate():
             return f"restart release {step.id}" if step.restart else f"serve release {step.id}"
         case Prune():
-            kinds = Counter(path.split("/")[-2].removesuffix("s") for path in step.paths)
-            return f"remove {', '.join(_count(count, kind) for kind, count in kinds.items())}"
+            kinds = Counter(
+                "leftover" if "/." in path else path.split("/")[-2].removesuffix("s")
+                for path in step.paths
+                if path.startswith(paths.PRUNED)
+            )
+            single = [path for path in step.paths if not path.startswith(paths.PRUNED)]
+            counted = [_count(count, kind) for kind, count in kinds.items()]
+            return f"remove {', '.join([*counted, *single])}"
 
 
 def written(steps: Sequence[Step], current: str | None) -> dict[str, str]:

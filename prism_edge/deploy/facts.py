@@ -93,10 +93,11 @@ class Network:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
-    """Bytes. ``free``: where releases go; ``swap_kind``: ``zram``, ``disk``,
-    ``sd`` (a memory card), ``none``."""
+    """Bytes. ``free``: where releases go; ``data_free``: where models go, None if that is the same
+    file system. ``swap_kind``: ``zram``, ``disk``, ``sd`` (a memory card), ``none``."""
 
     free_bytes: int | None = None
+    data_free_bytes: int | None = None
     total_bytes: int | None = None
     memory_bytes: int | None = None
     available_bytes: int | None = None
@@ -151,7 +152,8 @@ class Installed:
     """What of ours is there. ``releases``: the oldest first, by the time of their directory;
     ``manifests``: release.json of each, by id. ``current`` and ``previous``: ids of releases.
     ``pending``: a release that was switched to and has not proved healthy. ``active``: systemd's
-    word for the service; ``None``: no such unit. ``mesh_key``: its public WireGuard key."""
+    word for the service; ``None``: no such unit. ``mesh_key``: its public WireGuard key;
+    ``meshes``: interfaces of ours, up or not; ``leftovers``: paths of what was cut off."""
 
     releases: tuple[str, ...] = ()
     manifests: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
@@ -169,6 +171,8 @@ class Installed:
     enabled: bool = False
     mesh_key: str | None = None
     mesh_active: bool = False
+    meshes: tuple[str, ...] = ()
+    leftovers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,10 +23,24 @@ MESH_USERSPACE = f"{ETC}/mesh-userspace"  # a script, for kernels without WireGu
 MESH_KEY = f"{ETC}/mesh.key"  # WireGuard's, made on the board, never leaves it
 MESH_PUBLIC_KEY = f"{ETC}/mesh.pub"
 
+# All that a push may lay there, and takes away when it is wished no longer.
+SHARED = (
+    TOKEN,
+    CERTIFICATE,
+    CERTIFICATE_KEY,
+    AUTHORITY,
+    MESH_FIREWALL,
+    MESH_NFT,
+    MESH_USERSPACE,
+    MESH_KEY,
+    MESH_PUBLIC_KEY,
+)
+
 STATE = "/var/lib/prism-edge"
 MODELS = f"{STATE}/models"  # MODELS/NAME-DIGEST; complete as soon as it exists
 PROFILES = f"{STATE}/profiles"  # PROFILES/CLUSTER
 JOURNAL = f"{STATE}/journal.sqlite"
+PRUNED = (RELEASES, ENVIRONMENTS, WHEELS, MODELS, PROFILES)  # what a push clears up in
 
 UNIT = "prism-edge.service"
 UNIT_FILE = f"/etc/systemd/system/{UNIT}"

@@ -19,10 +19,10 @@ _SPARE_BYTES = 256 << 20  # for the journal, and for what a system writes meanwh
 _MIB = 1 << 20
 
 
-def refuse(wish: Wish, facts: Facts, needed_bytes: int) -> None:
+def refuse(wish: Wish, facts: Facts, needed_bytes: tuple[int, int]) -> None:
     """Nothing is in the way. Raises ``ClusterError`` that names board, what and remedy.
 
-    ``needed_bytes``: what the steps put on the board's disk.
+    ``needed_bytes``: what the steps put where releases go, and where models go.
     """
     refuse_board(facts, wish.settings, wish.board)
     codes = _MESH | _TORCH if wish.own_torch else _MESH
@@ -88,11 +88,16 @@ def _misfit(wish: Wish, facts: Facts) -> Iterator[str]:
         )
 
 
-def _disk(facts: Facts, needed_bytes: int) -> Iterator[str]:
-    free = facts.storage.free_bytes
-    wanted = needed_bytes + _SPARE_BYTES if needed_bytes else 0
-    if free is not None and free < wanted:
-        yield (
-            f"{free // _MIB} MiB are free where releases go and {-(-wanted // _MIB)} MiB are "
-            f"needed; make room (apt clean, docker image prune, old models), or use a larger disk"
-        )
+def _disk(facts: Facts, needed_bytes: tuple[int, int]) -> Iterator[str]:
+    """Releases and models may lie on one file system or on two."""
+    free, data_free = facts.storage.free_bytes, facts.storage.data_free_bytes
+    places = [("releases", free, needed_bytes[0]), ("models", data_free, needed_bytes[1])]
+    if data_free is None:
+        places = [("releases and models", free, sum(needed_bytes))]
+    for what, room, needed in places:
+        if room is not None and needed and room < needed + _SPARE_BYTES:
+            yield (
+                f"{room // _MIB} MiB are free where {what} go and "
+                f"{-(-(needed + _SPARE_BYTES) // _MIB)} MiB are needed; make room (apt clean, "
+                f"docker image prune, old models), or use a larger disk"
+            )

@@ -40,9 +40,9 @@ def steps(wish: Wish, facts: Facts) -> tuple[Step, ...]:
     return made
 
 
-def disk_bytes(wish: Wish, made: Sequence[Step]) -> int:
-    """What the steps put on the board's disk."""
-    size, wheels = 0, wish.bundle.wheels
+def disk_bytes(wish: Wish, made: Sequence[Step]) -> tuple[int, int]:
+    """What the steps put where releases go, and where models go."""
+    size, data, wheels = 0, 0, wish.bundle.wheels
     for step in made:
         if isinstance(step, SendWheels):
             size += sum(file.bytes for file in step.wheels.values())
@@ -51,8 +51,8 @@ def disk_bytes(wish: Wish, made: Sequence[Step]) -> int:
         elif isinstance(step, MakeRelease):
             size += wheels[step.wheel].unpacked_bytes
         elif isinstance(step, SendModel | SendTables):
-            size += sum(file.bytes for file in step.files.values())
-    return size
+            data += sum(file.bytes for file in step.files.values())
+    return size, data
 
 
 def _user(now: Installed) -> Iterator[Step]:
@@ -203,7 +203,7 @@ def _activate(wish: Wish, now: Installed, made: Sequence[Step]) -> Iterator[Step
 
 def _prune(wish: Wish, now: Installed) -> Iterator[Step]:
     """One step, or none. Kept are the wished release, the one before it and the newest others, as
-    many as ``paths.KEPT``, and what these are made of."""
+    many as ``paths.KEPT``, and what these are made of; of the files beside them what is wished."""
     kept = _kept(wish.release, now)
     gone = [paths.release(name) for name in now.releases if name not in kept]
     environments, models = {wish.environment}, {model.directory for model in wish.models}
@@ -216,8 +216,15 @@ def _prune(wish: Wish, now: Installed) -> Iterator[Step]:
         gone += [f"{paths.ENVIRONMENTS}/{n}" for n in now.environments if n not in environments]
         gone += [f"{paths.MODELS}/{name}" for name in now.models if name not in models]
     gone += [f"{paths.WHEELS}/{name}" for name in now.wheels if name not in wish.bundle.wheels]
-    if gone:
-        yield Prune(why="no kept release needs it", paths=tuple(sorted(gone)))
+    gone += now.leftovers
+    own = wish.mesh
+    files = {file.path for file in (*wish.files, *(own.files if own else ()))}
+    files |= {paths.MESH_KEY, paths.MESH_PUBLIC_KEY} if own else set()
+    shared = [path for path in paths.SHARED if path in now.files and path not in files]
+    meshes = [paths.mesh_conf(name) for name in now.meshes if not own or name != own.interface]
+    if gone or shared or meshes:  # a mesh that goes down needs its files
+        why = "nothing that is wished or kept needs it"
+        yield Prune(why=why, paths=(*sorted(gone), *meshes, *shared))
 
 
 def _kept(wished: str, now: Installed) -> list[str]:

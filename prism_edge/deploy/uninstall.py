@@ -14,15 +14,7 @@ from prism_edge.settings import BoardSettings
 
 _UNITS = (paths.UNIT, "prism-edge-settle.service")
 _CACHE = "/var/cache/prism-edge"  # the unit's CacheDirectory
-_SECRETS = (
-    paths.TOKEN,
-    f"{paths.ETC}/tls",
-    paths.MESH_FIREWALL,
-    paths.MESH_NFT,
-    paths.MESH_USERSPACE,
-    paths.MESH_KEY,
-    paths.MESH_PUBLIC_KEY,
-)
+_SECRETS = (*paths.SHARED, f"{paths.ETC}/tls")
 # Each thing that goes is printed, so that the second time nothing is. A mesh is ours if its file
 # names our key. What others keep in /etc/prism-edge stays, and so does the directory then.
 _COMMAND = """

@@ -75,7 +75,8 @@ class Wishes:
         names = [board.name for board in self._settings.boards][:1]
         shared = (*self._goods.files, *self._private(names[0], {}).files)
         mesh = self._mesh(names[0], {})
-        return tuple(file.path for file in (*shared, *(mesh.files if mesh else ())))
+        wished = [file.path for file in (*shared, *(mesh.files if mesh else ()))]
+        return tuple(dict.fromkeys([*wished, *paths.SHARED]))
 
     def __call__(self, board: BoardSettings, facts: Facts, keys: Mapping[str, str]) -> Wish:
         """What ``board`` shall be. ``keys``: public mesh keys of the boards that answered."""

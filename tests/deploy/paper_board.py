@@ -209,7 +209,7 @@ def _after(now: Installed, step: Step) -> Installed:
             return dataclasses.replace(now, mesh_key="KEY=")
         case StartMesh():
             assert now.mesh_key is not None
-            return dataclasses.replace(now, mesh_active=True)
+            return dataclasses.replace(now, mesh_active=True, meshes=(step.interface,))
         case MakeRelease():
             assert step.environment in now.environments
             assert now.wheels.get(step.wheel) == step.wheel_sha256
@@ -256,6 +256,13 @@ def _pruned(now: Installed, gone: Iterable[str]) -> Installed:
         elif above == paths.ENVIRONMENTS:
             left = tuple(item for item in now.environments if item != name)
             now = dataclasses.replace(now, environments=left)
+        elif path == paths.mesh_conf("prism0"):
+            now = dataclasses.replace(now, mesh_active=False, meshes=())
+        elif path in now.files:
+            files = {key: value for key, value in now.files.items() if key != path}
+            now = dataclasses.replace(now, files=files)
+        elif path in now.leftovers:
+            now = dataclasses.replace(now, leftovers=())
         else:
             assert above == paths.MODELS, path
             left = tuple(item for item in now.models if item != name)

@@ -39,6 +39,12 @@ def test_free_disk(line: str, expected: int | None) -> None:
     assert free == (None if expected is None else expected * 1024)
 
 
+def test_models_may_lie_on_another_disk() -> None:
+    one, other = "/dev/a 9 1 8 10% /\n", "/dev/b 90 1 80 10% /var/lib\n"
+    assert storage(one + other, "", "").data_free_bytes == 80 * 1024
+    assert storage(one + one, "", "").data_free_bytes is None
+
+
 def test_memory() -> None:
     found = storage("", "MemTotal:  100 kB\nMemAvailable: 40 kB\nSwapTotal: 0 kB\n", "swaps\n")
     assert found == Storage(

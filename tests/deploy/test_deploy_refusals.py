@@ -102,6 +102,10 @@ PC = dataclasses.replace(XAVIER, model=None, l4t=None, jetpack=None, architectur
             {"storage": Storage(free_bytes=200 << 20)},
             ["200 MiB are free", "257 MiB are needed", "make room"],
         ),
+        (
+            {"storage": Storage(free_bytes=20 << 30, data_free_bytes=0)},
+            ["0 MiB are free where models go"],
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(changes: dict[str, Any], words: list[str]) -> None:

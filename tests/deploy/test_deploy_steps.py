@@ -251,11 +251,10 @@ def test_the_bytes_on_the_disk_are_those_of_all_that_is_sent_and_unpacked() -> N
     made = steps(wanted, now)
     wheels = sum(wheel.bytes + wheel.unpacked_bytes for wheel in wanted.bundle.wheels.values())
     sent = [s for s in made if isinstance(s, SendModel | SendTables)]
-    assert disk_bytes(wanted, made) == wheels + sum(
-        file.bytes for step in sent for file in step.files.values()
-    )
+    data = sum(file.bytes for step in sent for file in step.files.values())
+    assert disk_bytes(wanted, made) == (wheels, data)
     done = after(now, made)
-    assert disk_bytes(wanted, steps(wish(done), done)) == 0
+    assert disk_bytes(wanted, steps(wish(done), done)) == (0, 0)
 
 
 def test_an_environment_is_made_for_the_torch_that_is_there() -> None:
@@ -285,3 +284,22 @@ def test_an_unknown_current_release_is_told() -> None:
     now = facts(installed=Installed(releases=("0.0.1-old",), current="0.0.1-old"))
     (made,) = [s for s in steps(wish(now), now) if isinstance(s, MakeRelease)]
     assert made.why == "the board has 0.0.1-old, of which nothing is known"
+
+
+def test_what_the_cluster_no_longer_has_goes_after_the_switch() -> None:
+    now = pushed(facts(), mesh="conf")
+    plain = dataclasses.replace(goods(), files=goods().files[:1])
+    made = steps(wished(now, sent=plain), now)
+    assert isinstance(made[-1], Prune)
+    assert made[-1].paths == (paths.mesh_conf("prism0"), paths.TOKEN)
+    now = after(now, made)
+    assert steps(wished(now, sent=plain), now) == ()
+
+
+def test_what_a_power_cut_has_left_goes() -> None:
+    now = pushed(facts())
+    left = (f"{paths.MODELS}/.making-vit-0123456789ab",)
+    now = dataclasses.replace(now, installed=dataclasses.replace(now.installed, leftovers=left))
+    (made,) = steps(wish(now), now)
+    assert isinstance(made, Prune)
+    assert made.paths == left

@@ -37,9 +37,15 @@ MESH = f"""\
 for d in {paths.mesh_drop_in("*")}; do
     [ -e "$d" ] || continue
     u=${{d%.d/*}} && u=${{u##*/}} && i=${{u#*@}} && i=${{i%.service}}
-    systemctl --quiet is-active "$u" && ip link show dev "$i" >/dev/null && echo "$i"
+    up=down
+    systemctl --quiet is-active "$u" && ip link show dev "$i" >/dev/null && up=up
+    echo "$i $up"
 done
 :"""
+# What a power cut has left half made, or half removed.
+LEFTOVERS = (
+    f"ls -1d {' '.join(f'{place}/.making* {place}/.removing*' for place in paths.PRUNED)}; :"
+)
 
 _NAME = r"[A-Za-z0-9_][\w.+-]*"
 
@@ -88,6 +94,18 @@ def file_states(text: str) -> dict[str, FileState]:
         path: FileState(sha256=sha, mode=int(mode, 8), owner=owner)
         for sha, mode, owner, path in found
     }
+
+
+def meshes(text: str) -> tuple[tuple[str, ...], bool]:
+    """Interfaces of ours, and whether one of them is up."""
+    said = [line.split() for line in text.splitlines()]
+    return tuple(words[0] for words in said), any(words[-1] != "down" for words in said)
+
+
+def leftovers(text: str) -> tuple[str, ...]:
+    """Their paths."""
+    known = tuple(f"{place}/." for place in paths.PRUNED)
+    return tuple(line for line in text.splitlines() if line.startswith(known))
 
 
 def mesh_key(text: str) -> str | None:

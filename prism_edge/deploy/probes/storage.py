@@ -7,10 +7,12 @@ import re
 from prism_edge.deploy import paths
 from prism_edge.deploy.facts import Storage
 
+# A line for where releases go, and one for where models go.
 DISK = f"""\
-d={paths.RELEASES}
-while [ ! -d "$d" ]; do d=$(dirname "$d"); done
-df -Pk "$d\""""
+for d in {paths.RELEASES} {paths.MODELS}; do
+    while [ ! -d "$d" ]; do d=$(dirname "$d"); done
+    df -Pk "$d" | tail -n 1
+done"""
 MEMORY = "cat /proc/meminfo"
 # A line per swap: the block device it is on, and whether that is an SD card ("SD") or not.
 SWAPS = """\
@@ -25,15 +27,20 @@ done
 
 def storage(disk: str, memory: str, swaps: str) -> Storage:
     """What is known of it; a table that cannot be read leaves its numbers None."""
-    size = re.search(r"\s(\d{1,15})\s+\d+\s+(\d{1,15})\s+\d+%\s+/", disk, re.ASCII)
+    sizes = re.findall(
+        r"\s(\d{1,15})\s+\d+\s+(\d{1,15})\s+\d+%\s+(/.*)$", disk, re.ASCII | re.MULTILINE
+    )
+    total, free, mount = sizes[0] if sizes else (None, None, None)
+    other = [int(row[1]) * 1024 for row in sizes[1:] if row[2] != mount]
     kilobytes = dict(re.findall(r"^(\w+):\s+(\d{1,15}) kB$", memory, re.MULTILINE | re.ASCII))
 
     def known(name: str) -> int | None:
         return int(kilobytes[name]) * 1024 if name in kilobytes else None
 
     return Storage(
-        free_bytes=int(size[2]) * 1024 if size else None,
-        total_bytes=int(size[1]) * 1024 if size else None,
+        free_bytes=int(free) * 1024 if free else None,
+        data_free_bytes=other[0] if other else None,
+        total_bytes=int(total) * 1024 if total else None,
         memory_bytes=known("MemTotal"),
         available_bytes=known("MemAvailable"),
         swap_bytes=known("SwapTotal"),
