@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# .venv holds prism-edge, its development tools and torch; .oldest holds the oldest transformers. Safe to repeat.
+# .venv holds prism-edge, its development tools and torch; .oldest holds the oldest transformers, .kserve KServe's client. Safe to repeat.
 # TORCH names the wheel to install where torch is missing; a torch that is already in .venv is left alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -50,4 +50,7 @@ pip -c requirements-dev.lock -e '.[dev]'
 say "installing the oldest supported transformers into .oldest (used by the exactness tests only)"
 rm -rf .oldest
 pip --target .oldest --no-deps -r requirements-oldest.lock
+say "installing KServe's client into .kserve (used by one test only)"
+rm -rf .kserve
+pip --target .kserve --no-deps --no-compile -r requirements-kserve.lock
 say "ready: .venv/bin/prism-edge --help"

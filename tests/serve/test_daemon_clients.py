@@ -1,9 +1,11 @@
-"""NVIDIA's client and a real daemon: whatever the form of a request, Hugging Face's numbers."""
+"""NVIDIA's and KServe's clients and a real daemon: whatever the form of a request, Hugging Face's numbers."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from prism_edge.serve.datatypes import Array, datatype_of
 
 pytestmark = [pytest.mark.gloo, pytest.mark.slow]
 __all__ = ["reference"]  # a fixture
+KSERVE = Path(__file__).parents[2] / ".kserve"
 FORMS = list(itertools.product([True, False], [True, False], [None, "gzip", "deflate"]))
 
 
@@ -73,3 +76,24 @@ def test_the_asynchronous_client_asks_many_at_once(daemon: Serving, reference: P
 
     for found in asyncio.run(ask_all()):
         assert error(found, logits, real) < EXACT
+
+
+@pytest.mark.skipif(not KSERVE.is_dir(), reason="needs KServe's client in .kserve (make setup)")
+def test_kserves_client_is_answered_in_every_form(
+    daemon: Serving, reference: Path, tmp_path: Path
+) -> None:
+    cases, answers = tmp_path / "cases", tmp_path / "answers"
+    cases.mkdir()
+    answers.mkdir()
+    for model in KINDS:
+        np.savez(cases / f"{model}.npz", **case(reference, model)[0])
+    program = Path(__file__).with_name("kserve_asks.py")
+    argv = [sys.executable, "-I", "-S", str(program), str(KSERVE), daemon.url]
+    done = subprocess.run([*argv, str(cases), str(answers)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for model in KINDS:
+        _, logits, real = case(reference, model)
+        found = list(np.load(answers / f"{model}.npz").values())
+        assert len(found) == 4
+        assert error(found[0], logits, real) < EXACT
+        assert all(np.array_equal(one, found[0]) for one in found)
