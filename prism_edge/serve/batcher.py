@@ -25,7 +25,8 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting(Generic[Ticket]):
-    """One request: its tensors, when it came, when it must be answered, and whose it is."""
+    """One request: its tensors, when it came, when it must be answered, and whose it is. ``key``:
+    what those of a batch have in common; every arrival looks at that of all who wait."""
 
     ticket: Ticket
     model: str
@@ -33,15 +34,13 @@ class Waiting(Generic[Ticket]):
     plan: str | None
     arrived_s: float
     deadline_s: float
+    rows: int = field(init=False)
+    key: Key = field(init=False)
 
-    @property
-    def rows(self) -> int:
-        return int(next(iter(self.inputs.values())).shape[0])
-
-    @property
-    def key(self) -> Key:
+    def __post_init__(self) -> None:
         shapes = sorted((name, a.dtype.str, a.shape[1:]) for name, a in self.inputs.items())
-        return self.model, self.plan, tuple(shapes)
+        object.__setattr__(self, "key", (self.model, self.plan, tuple(shapes)))
+        object.__setattr__(self, "rows", int(next(iter(self.inputs.values())).shape[0]))
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 
 import prism_edge
-from prism_edge.errors import SettingsError, UnavailableError
+from prism_edge.errors import DeadlineError, SettingsError, UnavailableError
 from prism_edge.serve import oip
 from prism_edge.serve.answers import (
     ANSWERS,
@@ -198,7 +198,7 @@ class _Edge:
         try:
             info = find_model(self._service, request)
             name = info.name
-            response, method = await self._infer(request, info)
+            response, method = await self._infer(request, info, start_s)
             return response
         except ClientDisconnect:
             outcome = "cancelled"
@@ -214,17 +214,24 @@ class _Edge:
                 duration_s=time.perf_counter() - start_s,
             )
 
-    async def _infer(self, request: Request, info: ModelInfo) -> tuple[Response, str]:
+    async def _infer(
+        self, request: Request, info: ModelInfo, start_s: float
+    ) -> tuple[Response, str]:
         header_length = oip.header_length(request.headers.get(oip.HEADER_LENGTH))
         body = await read_body(request, self._max_body_bytes)
         asked = oip.decode_request(body, header_length)
         wanted = oip.wanted_outputs(asked, [tensor.name for tensor in info.outputs])
         parameters = dict(asked.parameters)
+        limit_s = timeout_of(parameters.pop("timeout", None))
+        if limit_s is not None:  # also for what has gone by while the body came
+            limit_s -= time.perf_counter() - start_s
+            if limit_s <= 0:
+                raise DeadlineError("the request's limit passed before its body was here")
         call = InferCall(
             model=info.name,
             request_id=request.state.request_id,
             inputs=asked.inputs,
-            timeout_s=timeout_of(parameters.pop("timeout", None)),
+            timeout_s=limit_s,
             parameters=parameters,
         )
         reply = await unless_hung_up(request.receive, self._service.infer(call))

@@ -7,6 +7,7 @@ import logging
 import re
 import socket
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -322,7 +323,7 @@ def test_parameters_and_the_timeout_reach_the_service(client: Any) -> None:
     replies.append(http.post(INFER, json={**ASK, "parameters": {"timeout": 0}, "id": "a"}))
     first, second = twin.calls
     assert first.parameters == {"plan": "local", "flag": True}
-    assert first.timeout_s == 1.5
+    assert 0 < first.timeout_s <= 1.5
     assert second.timeout_s is None
     assert first.model == "echo"
     assert [call.request_id for call in twin.calls] == [r.headers["x-request-id"] for r in replies]
@@ -531,6 +532,20 @@ def test_metrics_and_health_answer_while_a_request_hangs(serve: Any) -> None:
         assert twin.asked.wait(30)
         for path in ("/metrics", "/v2/health/live", "/v2/health/ready", "/status", "/"):
             assert httpx.get(served.url + path, trust_env=False).status_code == 200
+
+
+def test_a_body_that_takes_longer_than_the_request_s_own_limit_is_too_late(serve: Any) -> None:
+    body = json.dumps({**ASK, "parameters": {"timeout": 50_000}}).encode()
+    connection = HTTPConnection(serve(Echo()).address, timeout=30)
+    connection.putrequest("POST", INFER)
+    connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders(body[:-1])
+    time.sleep(0.1)
+    connection.send(body[-1:])
+    reply = connection.getresponse()
+    assert reply.status == 504
+    assert b"before its body was here" in reply.read()
+    connection.close()
 
 
 def test_one_connection_carries_many_requests(serve: Any) -> None:
