@@ -1,4 +1,4 @@
-"""NVIDIA's and KServe's clients and a real daemon: whatever the form of a request, Hugging Face's numbers."""
+"""NVIDIA's and KServe's clients and a real daemon: in whatever form, Hugging Face's numbers."""
 
 from __future__ import annotations
 
