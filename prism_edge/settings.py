@@ -24,6 +24,7 @@ else:
 
 Kind = Literal["boards", "lab", "paced"]
 Power = Literal["sensor", "modelled", "none"]
+PowerReader = Literal["auto", "sysfs", "tegrastats", "jtop"]
 Objective = Literal["latency", "energy", "edp"]
 ComputeDtype = Literal["fp32", "fp16", "bf16"]
 DEVICE = re.compile(r"cpu|cuda(:\d+)?")
@@ -38,6 +39,7 @@ class BoardSettings:
     """One board: its name, the address others reach it at, where its power figures come from, what
     its engine computes on (``cpu``, ``cuda`` or ``cuda:1``) and in which dtype.
 
+    ``power_total``: ``RAIL + RAIL``, what adds up to its power where nobody knows.
     ``ssh``: where commands for it go, ``user@host``, ``user@host:port`` or a Host of the user's ssh
     configuration; ``ssh_config``: another such file. ``python``: the interpreter that has
     prism-edge there; a deployed one comes first.
@@ -46,6 +48,8 @@ class BoardSettings:
     name: str
     address: str
     power: Power = "sensor"
+    power_source: PowerReader = "auto"
+    power_total: str = ""
     device: str = "cpu"
     dtype: ComputeDtype = "fp32"
     ssh: str = ""
@@ -54,6 +58,7 @@ class BoardSettings:
 
     def __post_init__(self) -> None:
         one_of("boards", "power", self.power, get_args(Power))
+        one_of("boards", "power_source", self.power_source, get_args(PowerReader))
         one_of("boards", "dtype", self.dtype, get_args(ComputeDtype))
         if not self.name or not self.address:
             raise SettingsError("boards: name and address must not be empty")

@@ -252,6 +252,7 @@ REFUSED = {
     "kind": (SMALLEST.replace('name = "c"', 'kind = "labs"'), ("cluster", "kind = 'labs'", "lab")),
     "kind of number": (SMALLEST.replace('name = "c"', "kind = 1"), ("cluster", "kind = 1", "text")),
     "power": (SMALLEST + 'power = "watts"', ("boards", "power = 'watts'", "sensor, modelled")),
+    "power_source": (SMALLEST + 'power_source = "nvml"', ("power_source = 'nvml'", "auto, sysfs")),
     "device": (SMALLEST + 'device = "gpu"', ("boards", "device = 'gpu'", "cpu, cuda or cuda:N")),
     "device number": (SMALLEST + 'device = "cuda:x"', ("boards", "device = 'cuda:x'")),
     "dtype": (

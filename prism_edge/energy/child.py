@@ -13,17 +13,18 @@ import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
-from prism_edge.energy.sample import Label, Sample
+from prism_edge.energy.sample import Sample
 from prism_edge.errors import EnergyError
 
 PATIENCE_LINES = 5
 GRACE_S = 2.0
 
-PowerRule = Callable[[str], tuple[float | None, str]]
+Read = Callable[[str, float, float], Sample | str]
 
 
 class ChildSource:
-    """The samples one child process prints; ``power`` turns a line into watts and the rule used.
+    """The samples one child process prints; ``read`` turns a line, stamped with CLOCK_REALTIME and
+    the monotonic clock, into a sample or says why it is none.
 
     The first ``discard`` lines are start-up artefacts. Raises EnergyError when the program cannot
     be started, when its first five lines hold no power, when it is silent for ``silence_s``, and
@@ -37,17 +38,15 @@ class ChildSource:
         board: str,
         name: str,
         argv: Sequence[str],
-        power: PowerRule,
-        source: Label,
+        read: Read,
         discard: int = 0,
         silence_s: float = 10.0,
     ) -> None:
         self.rule: str | None = None
         self._name = f"board {board}: {name}"
-        self._board = board
         self._argv = tuple(argv)
-        self._power = power
-        self._source: Label = source
+        self._read = read
+        self._sampled = False
         self._discard = discard
         self._silence_s = silence_s
         self._lines = 0
@@ -98,20 +97,15 @@ class ChildSource:
             line = await self._line()
             t_s, monotonic_s = time.time(), time.monotonic()
             self._lines += 1
-            if self._lines <= self._discard:
-                continue
-            power_w, rule = self._power(line)
-            if power_w is not None:
-                self.rule = rule
-                return Sample(
-                    board=self._board,
-                    t_s=t_s,
-                    power_w=power_w,
-                    source=self._source,
-                    monotonic_s=monotonic_s,
-                )
-            if self.rule is None and self._lines >= PATIENCE_LINES:
-                raise EnergyError(f"{self._name}: {rule}")
+            sample = self._read(line, t_s, monotonic_s)
+            if isinstance(sample, Sample):
+                if self._lines <= self._discard:
+                    continue
+                self.rule = sample.rule or self.rule
+                self._sampled = True
+                return sample
+            if not self._sampled and self._lines >= PATIENCE_LINES:
+                raise EnergyError(f"{self._name}: {sample}")
 
     async def _line(self) -> str:
         """The next complete line; "" for one too long to hold a reading."""

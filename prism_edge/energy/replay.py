@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from prism_edge.energy.sample import Label, Sample
-from prism_edge.energy.source import tegrastats_power_w
+from prism_edge.energy.source import TegrastatsLines
 from prism_edge.errors import EnergyError
 
 OFFSET = re.compile(r"-?[0-9]{1,12}(?:\.[0-9]{1,12})?")
 
 
 class ReplaySource:
-    """The samples of a recorded file at ``start_s`` plus each line's offset, without waiting.
+    """The samples of a recorded file at ``start_s`` plus each line's offset.
 
-    A line of the file is the offset in seconds, a blank, and the tegrastats line as it was
-    printed. Lines without power yield nothing, exactly as in a live source. Raises EnergyError for
-    a file that cannot be read, an offset that is no number, and a file without any power reading.
+    A line of the file is the offset in seconds, a blank, and the tegrastats line as it was printed;
+    with ``interval_s`` it is the line alone, so long after the one before. ``speed`` 1 is the pace
+    it was recorded at, 0 is without waiting. Lines without power yield nothing, exactly as in a
+    live source. Raises EnergyError for a file that cannot be read, an offset that is no number, and
+    a file without any power reading.
     """
 
-    def __init__(self, *, board: str, path: Path, start_s: float, source: Label = "sensor") -> None:
+    def __init__(
+        self,
+        *,
+        board: str,
+        path: Path,
+        start_s: float,
+        source: Label = "sensor",
+        total: Sequence[str] = (),
+        interval_s: float | None = None,
+        speed: float = 0.0,
+    ) -> None:
         self.rule: str | None = None
-        self._board = board
         self._path = path
         self._start_s = start_s
-        self._source: Label = source
+        self._read = TegrastatsLines(board=board, source=source, total=total)
+        self._interval_s = interval_s
+        self._speed = speed
         self._rows: Iterator[tuple[int, str]] = iter(())
+        self._began_s = 0.0
+        self._sampled = False
 
     async def __aenter__(self) -> ReplaySource:
         try:
@@ -39,6 +56,7 @@ class ReplaySource:
                 "name a file of 'offset_s tegrastats-line' rows"
             ) from error
         self._rows = enumerate(text.splitlines(), start=1)
+        self._began_s = time.monotonic()
         return self
 
     async def __aexit__(
@@ -55,20 +73,31 @@ class ReplaySource:
     async def __anext__(self) -> Sample:
         reason = "the file is empty"
         for number, row in self._rows:
-            offset, _, line = row.partition(" ")
-            power_w, reason = tegrastats_power_w(line)
-            if not OFFSET.fullmatch(offset):
-                raise EnergyError(
-                    f"{self._path}:{number}: {offset[:40]!r} is no offset in seconds; "
-                    "a row is 'offset_s tegrastats-line'"
-                )
-            if power_w is not None:
-                self.rule = reason
-                t_s = self._start_s + float(offset)
-                return Sample(board=self._board, t_s=t_s, power_w=power_w, source=self._source)
-        if self.rule is None:
+            offset_s, line = self._split(number, row)
+            sample = self._read(line, self._start_s + offset_s)
+            if isinstance(sample, str):
+                reason = sample
+                continue
+            self.rule = sample.rule or self.rule
+            self._sampled = True
+            if self._speed > 0:
+                due_s = self._began_s + offset_s / self._speed
+                await asyncio.sleep(due_s - time.monotonic())
+            return sample
+        if not self._sampled:
             raise EnergyError(f"{self._path}: no power reading: {reason}")
         raise StopAsyncIteration
+
+    def _split(self, number: int, row: str) -> tuple[float, str]:
+        if self._interval_s is not None:
+            return (number - 1) * self._interval_s, row
+        offset, _, line = row.partition(" ")
+        if not OFFSET.fullmatch(offset):
+            raise EnergyError(
+                f"{self._path}:{number}: {offset[:40]!r} is no offset in seconds; "
+                "a row is 'offset_s tegrastats-line'"
+            )
+        return float(offset), line
 
 
 class EmptySource:

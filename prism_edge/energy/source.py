@@ -1,17 +1,122 @@
-"""The total power of this board, live: from its tegrastats, or from jtop."""
+"""What the lines of a power source mean: samples of one board, by tegrastats or jtop's helper."""
 
 from __future__ import annotations
 
 import json
+import logging
 import math
+import re
 import sys
+from collections.abc import Callable, Mapping, Sequence
 
 from prism_edge.energy.child import ChildSource
-from prism_edge.energy.rails import total_power_w
-from prism_edge.energy.sample import Label
+from prism_edge.energy.rails import NO_RAILS, Total, total_of
+from prism_edge.energy.sample import Label, Sample
 from prism_edge.energy.tegrastats import parse
 
+LOG = logging.getLogger(__name__)
 MINIMUM_INTERVAL_MS = 50  # one reading of three rails takes the sensor's driver up to 40 ms
+MODELLED = "MODELLED"
+KINDS_SAID = 20  # of what was not understood; beyond, the text is not tegrastats'
+
+
+class TegrastatsLines:
+    """The sample of one line after the other, or why a line is none, as text.
+
+    The total's rule is that of the first line that was understood whole and has one, and stays: a
+    rail missing later makes the total unknown, not another one. A line that says MODELLED, which an
+    emulated board prints first, makes all samples modelled. ``total``: the rails to add on a
+    board that is not in the table. ``say`` is told once per kind what was not understood, with the
+    line.
+    """
+
+    def __init__(
+        self,
+        *,
+        board: str,
+        source: Label = "sensor",
+        total: Sequence[str] = (),
+        say: Callable[[str], None] = LOG.warning,
+    ) -> None:
+        self._board = board
+        self._source: Label = source
+        self._declared = tuple(total)
+        self._say = say
+        self._total: Total | None = None
+        self._kinds: set[str] = set()
+
+    def __call__(self, line: str, t_s: float, monotonic_s: float | None = None) -> Sample | str:
+        reading = parse(line)
+        if reading is None and MODELLED in line:
+            self._source = "modelled"
+        if reading is None:
+            return f"no tegrastats line: {line[:200]!r}"
+        if reading.unknown:
+            self._not_understood(reading.unknown, line)
+        if not reading.rails_mw:
+            return NO_RAILS
+        if self._total is None and not reading.unknown:
+            self._total = total_of(reading.rails_mw, self._declared)
+        total = self._total or total_of(reading.rails_mw, self._declared)
+        return Sample(
+            board=self._board,
+            t_s=t_s,
+            power_w=None if total is None else total.power_w(reading.rails_mw),
+            source=self._source,
+            monotonic_s=monotonic_s,
+            rule=None if total is None else total.rule,
+            rails_mw=reading.rails_mw,
+            temps_c=reading.temps_c,
+            gr3d_load_pct=reading.gr3d_load_pct,
+        )
+
+    def _not_understood(self, unknown: Sequence[str], line: str) -> None:
+        kinds = {kind_of(token) for token in unknown} - self._kinds
+        if kinds and len(self._kinds) < KINDS_SAID:
+            self._kinds |= kinds
+            tokens = ", ".join(repr(token) for token in unknown if kind_of(token) in kinds)
+            self._say(f"board {self._board}: not understood in tegrastats' line: {tokens}: {line}")
+
+
+def kind_of(token: str) -> str:
+    """The shape of a token: two of one kind differ in their numbers only."""
+    return re.sub(r"\d+", "0", token)
+
+
+class JtopLines:
+    """The sample of one line of jtop's helper after the other, or why a line is none, as text."""
+
+    def __init__(self, *, board: str, total: Sequence[str] = ()) -> None:
+        self._board = board
+        self._declared = tuple(total)
+
+    def __call__(self, line: str, t_s: float, monotonic_s: float | None = None) -> Sample | str:
+        try:
+            said = json.loads(line)
+            rails_mw, temps_c = _numbers(said["rails_mw"]), _numbers(said["temps_c"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return f"no jtop reading: {line[:200]!r}"
+        if not rails_mw:
+            return "jtop knows no power rails of this board: use tegrastats"
+        total = total_of(rails_mw, self._declared)
+        return Sample(
+            board=self._board,
+            t_s=t_s,
+            power_w=None if total is None else total.power_w(rails_mw),
+            source="sensor",
+            monotonic_s=monotonic_s,
+            rule=None if total is None else f"{total.rule} by jtop",
+            rails_mw=rails_mw,
+            temps_c=temps_c,
+        )
+
+
+def _numbers(said: Mapping[str, object]) -> dict[str, float]:
+    return {
+        name: value
+        for name, value in said.items()
+        if isinstance(value, (int, float)) and math.isfinite(value)
+    }
 
 
 def tegrastats_source(
@@ -19,25 +124,31 @@ def tegrastats_source(
     board: str,
     interval_ms: int = 100,
     source: Label = "sensor",
+    total: Sequence[str] = (),
     program: str = "tegrastats",
     silence_s: float = 10.0,
 ) -> ChildSource:
-    """The board's total power by its own tegrastats; ``source`` is "modelled" in a lab."""
+    """The board's power by its own tegrastats; ``source`` is "modelled" in a lab."""
     if interval_ms < MINIMUM_INTERVAL_MS:
         raise ValueError(f"interval_ms is {interval_ms}; allowed: {MINIMUM_INTERVAL_MS} or more")
     return ChildSource(
         board=board,
         name="tegrastats",
         argv=(program, "--interval", str(interval_ms)),
-        power=tegrastats_power_w,
-        source=source,
+        read=TegrastatsLines(board=board, source=source, total=total),
         discard=1,
         silence_s=silence_s,
     )
 
 
-def jtop_source(*, board: str, interval_s: float = 0.5, silence_s: float = 30.0) -> ChildSource:
-    """The board's total power from jtop's daemon, read by a helper process of its own.
+def jtop_source(
+    *,
+    board: str,
+    interval_s: float = 0.5,
+    total: Sequence[str] = (),
+    silence_s: float = 30.0,
+) -> ChildSource:
+    """The board's power from jtop's daemon, read by a helper process of its own.
 
     Silence is longer here: loading jtop and waiting for its service take seconds on a board.
     """
@@ -47,26 +158,6 @@ def jtop_source(*, board: str, interval_s: float = 0.5, silence_s: float = 30.0)
         board=board,
         name="jtop helper",
         argv=(sys.executable, "-m", "prism_edge.energy.jtop", f"{interval_s:g}"),
-        power=jtop_power_w,
-        source="sensor",
+        read=JtopLines(board=board, total=total),
         silence_s=silence_s,
     )
-
-
-def tegrastats_power_w(line: str) -> tuple[float | None, str]:
-    """The total power one tegrastats line shows; (None, the reason) when it shows none."""
-    reading = parse(line)
-    if reading is None:
-        return None, f"no tegrastats line: {line[:200]!r}"
-    return total_power_w(reading.rails_mw)
-
-
-def jtop_power_w(line: str) -> tuple[float | None, str]:
-    """The total power one line of the jtop helper shows; (None, the reason) when it shows none."""
-    try:
-        power_w = json.loads(line)["power_w"]
-    except (ValueError, KeyError, TypeError):
-        return None, f"no jtop reading: {line[:200]!r}"
-    if not isinstance(power_w, (int, float)) or not math.isfinite(power_w):
-        return None, "jtop knows no total power of this board: use tegrastats"
-    return float(power_w), "jtop total"

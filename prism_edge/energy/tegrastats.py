@@ -4,23 +4,32 @@ Covers JetPack 4 to 7.2. Fields: Jetson Linux Developer Guide, "Tegrastats Utili
 lines in tests/data/tegrastats. What a field is follows from what stands after its name, not from
 the name: ``GPU 0/0`` is a rail, ``GPU@37.5C`` a temperature, ``CPU [..]`` the cores and ``APE
 174`` a clock.
+
+Any field may be absent. What is there has to be understood whole: a token of another shape, a load
+over 100 %, a temperature no board has, and a name printed twice are ``unknown`` and give no value.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 OFF_C = -256.0  # what JetPack 5 prints for a zone whose sensor is powered off
-NOT_CONNECTED = "NC"  # rails of an unused sensor channel on AGX Orin
+POSSIBLE_C = (-100.0, 200.0)  # beyond, a point was lost: 48.562 is not 48562
+NOT_CONNECTED = "NC"  # rails of an unused sensor channel on AGX Orin, printed twice
 
 # At most nine digits: a longer number is damage, and int() raises on 4300 digits.
 _N = r"[0-9]{1,9}"
-_SIGNED = rf"(?:-?{_N}|NaN)"
+_MW = rf"(?:-?{_N}|NaN)"
 _DEGREES = rf"(?:-?{_N}(?:\.{_N})?|NaN)"
 _CLOCKS = rf"(?:{_N}|\[{_N}(?:,{_N})*\])"
 # A line cut after "SWAP 0/3810" must not become a rail called SWAP.
 _NAME = r"(?!(?:I?RAM|SWAP|MTS)\b)[A-Za-z][\w.+-]*"
+_ENGINE = (
+    r"(?:APE|EMC|GR3D2?|ISP|MSENC|NVCSI|NVDEC|NVDLA|NVENC|NVJPG|OFA|PVA|SE|TSEC|VI|VIC)"
+    r"[0-9]{0,2}(?:_FREQ)?"
+)
 
 _DATE = re.compile(r"\s*\d{2}-\d{2}-\d{4}\s+\d{2}:\d{2}:\d{2}(?!\S)", re.ASCII)
 _CORE = re.compile(rf"(?P<load>{_N}|NaN)%(?:@(?P<freq>{_N}))?|off")
@@ -28,13 +37,13 @@ _FIELD = re.compile(
     rf"""(?<!\S)(?:
       (?P<ram>RAM\s+(?P<used>{_N})/(?P<total>{_N})(?P<unit>[kMG])B(?:\s*\(lfb\s+{_N}x{_N}[kMG]B\))?)
     | (?P<memory>(?:SWAP|IRAM)\s+{_N}/{_N}[kMG]B(?:\s*\((?:cached|lfb)\s+{_N}[kMG]B\))?)
-    | (?P<cpu>CPU\s+\[(?P<cores>[^\]]*)\](?:@(?P<clock>{_N}))?)
+    | (?P<cpu>CPU\s+\[(?P<cores>[^\[\]]*)\](?:@(?P<clock>{_N}))?)
     | (?P<mts>MTS\s+fg\s+{_N}%\s+bg\s+{_N}%)
-    | (?P<temp>(?P<zone>{_NAME})@(?P<degrees>{_DEGREES})C(?:/{_DEGREES}C)?)
-    | (?P<rail>(?P<rail_name>{_NAME})\s+(?P<mw>{_SIGNED})
-        (?:(?:mW)?(?:/{_SIGNED}(?:mW)?){{1,2}}|mW|(?<=NaN)))
-    | (?P<engine>(?P<engine_name>{_NAME})\s+
-        (?:off|(?P<load>{_N}|NaN)%(?:@{_CLOCKS})?|@{_CLOCKS}|{_N}))
+    | (?P<zone>(?P<zone_name>{_NAME})@(?P<degrees>{_DEGREES})C(?:/{_DEGREES}C)?)
+    | (?P<rail>(?P<rail_name>{_NAME})\s+(?P<mw>{_MW})
+        (?:mW(?:/{_MW}(?:mW)?(?:/{_MW}mW)?)?|/{_MW}|(?<=NaN)))  # an average may lose its unit
+    | (?P<gr3d>GR3D_FREQ\s+(?:off|(?P<load>{_N}|NaN)%(?:@{_CLOCKS})?|@{_CLOCKS}))
+    | (?P<engine>{_ENGINE}\s+(?:off|{_N}%(?:@{_CLOCKS})?|@{_CLOCKS}|{_N}))
     | (?P<unknown>\S+)
     )(?!\S)""",
     re.VERBOSE | re.ASCII,
@@ -56,7 +65,7 @@ class Reading:
 
     ``gr3d_load_pct`` is None when the GPU's field is absent or carries clocks only. ``temps_c`` and
     ``rails_mw`` use the names as printed; a zone that is off and a rail not connected are absent.
-    ``skipped`` counts the tokens of an unknown shape.
+    ``unknown`` holds what was not understood, as printed.
     """
 
     ram_used_mb: float
@@ -65,56 +74,116 @@ class Reading:
     gr3d_load_pct: int | None
     temps_c: dict[str, float]
     rails_mw: dict[str, int]
-    skipped: int
+    unknown: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A reading in the making; ``seen`` counts how often every name was printed."""
+
+    ram_mb: tuple[float, float] | None = None
+    cpu: tuple[Core, ...] = ()
+    gr3d_load_pct: int | None = None
+    temps_c: dict[str, float] = field(default_factory=dict)
+    rails_mw: dict[str, int] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+    seen: set[tuple[str, str]] = field(default_factory=set)
+
+    def again(self, kind: str, name: str, printed: str) -> bool:
+        """Whether that name was there before: then nobody knows which of the two is true."""
+        if (kind, name) in self.seen:
+            self.unknown.append(printed)
+            return True
+        self.seen.add((kind, name))
+        return False
 
 
 def parse(line: str) -> Reading | None:
     """The reading of one line; None when the line carries no RAM field and so is no sample."""
-    ram: tuple[float, float] | None = None
-    cpu: tuple[Core, ...] = ()
-    gr3d_load_pct: int | None = None
-    temps_c: dict[str, float] = {}
-    rails_mw: dict[str, int] = {}
-    skipped = 0
-    for field in _FIELD.finditer(_DATE.sub("", line, count=1)):
-        if field["ram"]:
-            ram = int(field["used"]) * _MB[field["unit"]], int(field["total"]) * _MB[field["unit"]]
-        elif field["cpu"]:
-            cpu, unknown = _cores(field["cores"], field["clock"])
-            skipped += unknown
-        elif field["temp"] and field["degrees"] != "NaN":
-            temps_c[field["zone"]] = float(field["degrees"])
-        elif field["rail"] and field["mw"] != "NaN":
-            rails_mw[field["rail_name"]] = int(field["mw"])
-        elif field["engine_name"] == "GR3D_FREQ":
-            gr3d_load_pct = _int(field["load"])
-        elif field["unknown"]:
-            skipped += 1
-    if ram is None:
+    draft = _Draft()
+    date = _DATE.match(line)
+    for found in _FIELD.finditer(line, date.end() if date else 0):
+        take = _TAKE.get(found.lastgroup or "")
+        if take is not None:
+            take(draft, found)
+    if draft.ram_mb is None:
         return None
-    rails_mw.pop(NOT_CONNECTED, None)
     return Reading(
-        ram_used_mb=ram[0],
-        ram_total_mb=ram[1],
-        cpu=cpu,
-        gr3d_load_pct=gr3d_load_pct,
-        temps_c={zone: degrees for zone, degrees in temps_c.items() if degrees != OFF_C},
-        rails_mw=rails_mw,
-        skipped=skipped,
+        ram_used_mb=draft.ram_mb[0],
+        ram_total_mb=draft.ram_mb[1],
+        cpu=draft.cpu,
+        gr3d_load_pct=draft.gr3d_load_pct,
+        temps_c=draft.temps_c,
+        rails_mw=draft.rails_mw,
+        unknown=tuple(draft.unknown),
     )
 
 
-def _cores(text: str, clock: str | None) -> tuple[tuple[Core, ...], int]:
-    """The cores inside the brackets, and how many items were no core (``[2%@972,...]``)."""
-    items = [item.strip() for item in text.split(",") if item.strip()]
-    found = [match for item in items if (match := _CORE.fullmatch(item))]
-    cores = (
-        Core(load_pct=None, freq_mhz=None)
-        if match[0] == "off"
-        else Core(load_pct=_int(match["load"]), freq_mhz=_int(match["freq"] or clock))
-        for match in found
-    )
-    return tuple(cores), len(items) - len(found)
+def _ram(draft: _Draft, found: re.Match[str]) -> None:
+    twice = draft.again("ram", "", found[0])
+    mb = _MB[found["unit"]]
+    draft.ram_mb = None if twice else (int(found["used"]) * mb, int(found["total"]) * mb)
+
+
+def _cpu(draft: _Draft, found: re.Match[str]) -> None:
+    """The cores inside the brackets, as far as they are any (``[2%@972,...]``)."""
+    if draft.again("cpu", "", found[0]):
+        draft.cpu = ()
+        return
+    cores = []
+    for item in filter(None, map(str.strip, found["cores"].split(","))):
+        core = _CORE.fullmatch(item)
+        if core is None or (load := _int(core["load"]) or 0) > 100:
+            draft.unknown.append(item)
+        elif core[0] == "off":
+            cores.append(Core(load_pct=None, freq_mhz=None))
+        else:
+            freq_mhz = _int(core["freq"] or found["clock"])
+            cores.append(Core(load_pct=None if core["load"] == "NaN" else load, freq_mhz=freq_mhz))
+    draft.cpu = tuple(cores)
+
+
+def _gr3d(draft: _Draft, found: re.Match[str]) -> None:
+    load_pct = _int(found["load"])
+    twice = draft.again("gr3d", "", found[0])
+    if not twice and load_pct is not None and load_pct > 100:
+        draft.unknown.append(found[0])
+    draft.gr3d_load_pct = load_pct if not twice and (load_pct or 0) <= 100 else None
+
+
+def _zone(draft: _Draft, found: re.Match[str]) -> None:
+    name = found["zone_name"]
+    if draft.again("zone", name, found[0]):
+        draft.temps_c.pop(name, None)
+    elif found["degrees"] != "NaN" and (degrees := float(found["degrees"])) != OFF_C:
+        if POSSIBLE_C[0] <= degrees <= POSSIBLE_C[1]:
+            draft.temps_c[name] = degrees
+        else:
+            draft.unknown.append(found[0])
+
+
+def _rail(draft: _Draft, found: re.Match[str]) -> None:
+    name = found["rail_name"]
+    if name == NOT_CONNECTED:
+        return
+    if draft.again("rail", name, found[0]):
+        draft.rails_mw.pop(name, None)
+    elif found["mw"] != "NaN":
+        draft.rails_mw[name] = int(found["mw"])
+
+
+def _unknown(draft: _Draft, found: re.Match[str]) -> None:
+    draft.unknown.append(found[0])
+
+
+_TAKE: dict[str, Callable[[_Draft, re.Match[str]], None]] = {
+    "ram": _ram,
+    "cpu": _cpu,
+    "gr3d": _gr3d,
+    "zone": _zone,
+    "rail": _rail,
+    "unknown": _unknown,
+}
 
 
 def _int(digits: str | None) -> int | None:

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 from prism_edge.cluster.host import Host
 from prism_edge.energy.meter import energy
+from prism_edge.energy.rails import declared, unknown_total
 from prism_edge.energy.sample import Sample
-from prism_edge.energy.source import tegrastats_power_w
+from prism_edge.energy.source import TegrastatsLines
 from prism_edge.profile.lines import Lines
 from prism_edge.settings import BoardSettings
 
@@ -34,6 +35,9 @@ class PowerMeter:
         self.rule: str | None = None
         self._problem: str | None = None
         self._samples: list[Sample] = []
+        self._read = TegrastatsLines(
+            board=board.name, source=board.power, total=declared(board.power_total)
+        )
         self._started_s = time.monotonic()
         argv = ("tegrastats", "--interval", str(round(INTERVAL_S * 1e3)))
         self._lines = Lines(host, argv, self._take)
@@ -78,17 +82,15 @@ class PowerMeter:
         self._lines.close()
 
     def _take(self, line: str, now_s: float) -> None:
-        power_w, said = tegrastats_power_w(line)
-        if power_w is None:
-            self._problem = said
-            return
-        if self.rule is None:
-            self.rule = said  # and the first reading, a start-up artefact, is left out
-            return
-        self._samples.append(
-            # one clock for all boards, ours: a window is cut on nothing else
-            Sample(board=self.name, t_s=now_s, power_w=power_w, source=self.source)
-        )
+        sample = self._read(line, now_s)  # one clock for all boards, ours: a window is cut on it
+        if isinstance(sample, str):
+            self._problem = sample
+        elif sample.power_w is None:
+            self._problem = unknown_total(sample.rails_mw)
+        elif self.rule is None:
+            self.rule = sample.rule  # and the first reading, a start-up artefact, is left out
+        else:
+            self._samples.append(sample)
 
 
 def spent(meters: Sequence[PowerMeter], start_s: float, stop_s: float) -> float | None:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from prism_edge.energy.rails import total_power_w
+from prism_edge.energy.rails import MODULES, declared, total_of, unknown_total
 from prism_edge.energy.tegrastats import parse
+
+
+def total_power_w(rails_mw: Mapping[str, int]) -> tuple[float | None, str]:
+    """The total in watts and its rule, or None and why."""
+    total = total_of(rails_mw)
+    if total is None:
+        return None, unknown_total(rails_mw)
+    return total.power_w(rails_mw), total.rule
+
 
 DATA = Path(__file__).parents[1] / "data" / "tegrastats"
 
@@ -84,3 +94,27 @@ def test_negative_readings_stay_in_the_sum() -> None:
     rails_mw = {"VDD_GPU": -118, "VDD_CPU_SOC_MSS": 5535, "VIN_SYS_5V0": 5040}
     power_w, rule = total_power_w(rails_mw)
     assert (power_w, rule) == (pytest.approx(10.457), "sum of rails")  # type: ignore[comparison-overlap]
+
+
+def test_a_declared_total_is_the_sum_of_the_rails_it_names() -> None:
+    total = total_of({"NEW_A": 1, "NEW_B": 2, "NEW_C": 4}, declared(" NEW_A+NEW_C "))
+    assert total is not None
+    assert total.rule == "declared: NEW_A + NEW_C"
+    assert total.power_w({"NEW_A": 1000, "NEW_B": 2000, "NEW_C": 4000}) == 5.0
+    assert declared("") == ()
+
+
+def test_a_rail_that_is_missing_now_leaves_the_total_unknown() -> None:
+    """Never a smaller sum, and never another rule."""
+    thor = {"VDD_GPU": 1, "VDD_CPU_SOC_MSS": 2, "VIN_SYS_5V0": 3, "VIN": 9}
+    total = total_of(thor)
+    assert total is not None
+    assert total.power_w(thor) == 0.009
+    assert total.power_w({name: mw for name, mw in thor.items() if name != "VIN"}) is None
+
+
+def test_every_module_of_the_table_is_recognised_by_its_rails() -> None:
+    for module in MODULES:
+        total = total_of(module.rails)
+        assert (total is None) == (module.total == ()), module.name
+        assert total is None or (total.rails, total.rule) == (module.total, module.rule)

@@ -17,7 +17,7 @@ import pytest
 import prism_edge
 from prism_edge.energy.replay import EmptySource, ReplaySource
 from prism_edge.energy.sample import PowerSource, Sample
-from prism_edge.energy.source import jtop_power_w, jtop_source, tegrastats_source
+from prism_edge.energy.source import JtopLines, jtop_source, tegrastats_source
 from prism_edge.errors import EnergyError
 
 NO_RAILS = "RAM 1/2MB (lfb 1x4MB) CPU [1%@2] cpu@40C"
@@ -221,7 +221,6 @@ def test_rails_in_the_fifth_line_are_in_time(board: Path) -> None:
 @pytest.mark.parametrize(
     ("printed", "message"),
     [
-        (f"{NO_RAILS} VDD_NEW 5mW/5mW", "no known total among the power rails VDD_NEW: report"),
         ("usage: something else", "no tegrastats line: 'usage: something else'"),
     ],
 )
@@ -275,9 +274,9 @@ def test_replay_gives_a_recorded_file_at_its_offsets(tmp_path: Path) -> None:
     path = tmp_path / "recorded"
     path.write_text(f"0.0 {line(4000)}\n0.1 {NO_RAILS}\n0.25 07-09-2024 13:31:31 {line(6000)}\n")
     source = ReplaySource(board="edge-2", path=path, start_s=1000.0, source="modelled")
-    assert take(source) == [
-        Sample(board="edge-2", t_s=1000.0, power_w=4.0, source="modelled"),
-        Sample(board="edge-2", t_s=1000.25, power_w=6.0, source="modelled"),
+    assert [(sample.t_s, sample.power_w, sample.source) for sample in take(source)] == [
+        (1000.0, 4.0, "modelled"),
+        (1000.25, 6.0, "modelled"),
     ]
     assert source.rule == "VDD_IN"
 
@@ -319,6 +318,7 @@ class jtop:
     def __exit__(self, *error):
         pass
     def ok(self):
+        self.temperature = {{'tj': {{'temp': 41.5}}, 'gpu': {{'temp': -256}}}}
         self.power = next(self.readings, None)
         return self.power is not None
 """
@@ -335,20 +335,24 @@ def fake_jtop(python_path: Path, readings: str, enter: str = "pass") -> None:
     (python_path / "jtop.py").write_text(FAKE_JTOP.format(readings=readings, enter=enter))
 
 
+ORIN = "{'tot': {'name': 'VDD_IN', 'power': %d}, 'rail': {'VDD_SOC': {'power': 900}}}"
+
+
 def test_jtop_samples(python_path: Path) -> None:
-    fake_jtop(python_path, "[{'tot': {'power': 4761}}, {}, {'tot': {'power': 5000}}]")
+    fake_jtop(python_path, f"[{ORIN % 4761}, {{}}, {ORIN % 5000}]")
     source = jtop_source(board="edge-1")
     samples = take(source, 2)
     assert [(sample.power_w, sample.source) for sample in samples] == [
         (4.761, "sensor"),
         (5.0, "sensor"),
     ]
-    assert source.rule == "jtop total"
+    assert samples[0].rails_mw == {"VDD_IN": 4761, "VDD_SOC": 900}
+    assert samples[0].temps_c == {"tj": 41.5}
+    assert source.rule == "VDD_IN by jtop"
 
 
 def test_jtop_helper_prints_json_lines(python_path: Path) -> None:
-    fake_jtop(python_path, "[{'tot': {'power': 4761}}, {}]")
-    before_s = time.time()
+    fake_jtop(python_path, f"[{ORIN % 4761}, {{}}]")
     helper = subprocess.run(
         [sys.executable, "-m", "prism_edge.energy.jtop", "0.5"],
         capture_output=True,
@@ -356,9 +360,8 @@ def test_jtop_helper_prints_json_lines(python_path: Path) -> None:
         timeout=60,
     )
     first, second, last = helper.stdout.splitlines()
-    assert json.loads(first)["power_w"] == 4.761
-    assert before_s <= json.loads(first)["t_s"] <= time.time()
-    assert json.loads(second)["power_w"] is None
+    assert json.loads(first)["rails_mw"] == {"VDD_SOC": 900, "VDD_IN": 4761}
+    assert json.loads(second)["rails_mw"] == {}
     assert last == "jtop failed: its service sends no data; restart jtop.service"
     assert (helper.returncode, helper.stderr) == (1, "")
 
@@ -369,7 +372,7 @@ def test_jtop_helper_prints_json_lines(python_path: Path) -> None:
         ("raise EOFError('lost')", "jtop failed: EOFError: lost"),
         (
             "raise Exception('not active, run:\\nsudo jtop')",
-            "Exception: not active, run: sudo jtop",
+            "its service is down: .*Exception: not active, run: sudo jtop",
         ),
         ("raise ImportError('jtop')", r'jtop is not installed: pip install "prism-edge\[jetson\]"'),
     ],
@@ -386,26 +389,32 @@ def test_jtop_not_installed(python_path: Path) -> None:
         take(jtop_source(board="edge-1"))
 
 
-def test_a_board_whose_total_jtop_does_not_know(python_path: Path) -> None:
+def test_a_board_whose_rails_jtop_does_not_know(python_path: Path) -> None:
     fake_jtop(python_path, "[{'rail': {}}] * 5", "pass")
-    with pytest.raises(EnergyError, match="jtop knows no total power of this board"):
+    with pytest.raises(EnergyError, match="jtop knows no power rails of this board"):
         take(jtop_source(board="edge-1"))
 
 
 @pytest.mark.parametrize(
     ("text", "power_w"),
     [
-        ('{"t_s": 1, "power_w": 4}', 4.0),
-        ('{"t_s": 1, "power_w": null}', None),
-        ('{"t_s": 1, "power_w": NaN}', None),
-        ('{"t_s": 1, "power_w": "4"}', None),
-        ('{"t_s": 1}', None),
-        ("[]", None),
-        ("Traceback", None),
+        ('{"rails_mw": {"VDD_IN": 4000}, "temps_c": {}}', 4.0),
+        ('{"rails_mw": {"VDD_SOC": 4000}, "temps_c": {}}', None),
+        ('{"rails_mw": {"VDD_IN": NaN, "VDD_SOC": 1}, "temps_c": {}}', None),
+        ('{"rails_mw": {"VDD_IN": "4"}, "temps_c": {}}', "jtop knows no power rails"),
+        ('{"rails_mw": 4, "temps_c": {}}', "no jtop reading"),
+        ('{"rails_mw": {}}', "no jtop reading"),
+        ("[]", "no jtop reading"),
+        ("Traceback", "no jtop reading"),
     ],
 )
-def test_jtop_lines(text: str, power_w: float | None) -> None:
-    assert jtop_power_w(text)[0] == power_w
+def test_jtop_lines(text: str, power_w: float | str | None) -> None:
+    found = JtopLines(board="edge-1")(text, 0.0)
+    if isinstance(found, Sample):
+        assert found.power_w == power_w
+    else:
+        assert isinstance(power_w, str)
+        assert found.startswith(power_w)
 
 
 def imported(path: Path) -> set[str]:
