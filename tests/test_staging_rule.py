@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from prism_edge.errors import SettingsError
 from prism_edge.tables import StagingRow
-from prism_edge.tables.staging_rule import PATHS, StagingRule, fastest_rule
+from prism_edge.tables.staging_rule import PATHS, StagingRule, fastest_rule, medians
 
 SIZES = (4096, 65536, 1 << 20)
 
@@ -127,3 +127,10 @@ def test_a_rule_from_rows_can_be_written_and_read(
     assert StagingRule.parse(str(rule)) == rule
     sides = zip(rule.steps, rule.steps[1:], strict=False)
     assert all(left[1] != right[1] for left, right in sides)
+
+
+def test_medians_are_by_size_path_and_direction() -> None:
+    one = {("gloo", "d2h", size): [1.0, 9.0, 2.0] for size in (8192, 4096)}
+    found = medians(rows({**one, ("pinned", "h2d", 4096): [3.0]}))
+    assert list(found) == [4096, 8192]
+    assert found[4096] == {("gloo", "d2h"): 2.0, ("pinned", "h2d"): 3.0}

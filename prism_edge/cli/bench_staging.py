@@ -46,8 +46,7 @@ def staging(
 
 def summary(found: tables.Profile) -> dict[str, object]:
     """The table as JSON values: one row per size, path and direction, the rule and conditions."""
-    from prism_edge.profile.staging import medians
-    from prism_edge.tables.staging_rule import fastest_rule
+    from prism_edge.tables.staging_rule import fastest_rule, medians
 
     (board,) = found.boards
     rule = fastest_rule(found.staging, board.name)
@@ -68,8 +67,7 @@ def summary(found: tables.Profile) -> dict[str, object]:
 
 def readable(found: tables.Profile) -> str:
     """The table for people: medians in microseconds."""
-    from prism_edge.profile.staging import medians
-    from prism_edge.tables.staging_rule import fastest_rule
+    from prism_edge.tables.staging_rule import fastest_rule, medians
 
     (board,) = found.boards
     by_size = medians(found.staging)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timezone
 
 from prism_edge import __version__, tables
@@ -54,15 +53,3 @@ def measure_machine(
         warnings=tuple(warnings),
         staging=tuple(rows),
     )
-
-
-def medians(rows: Sequence[tables.StagingRow]) -> dict[int, dict[tuple[str, str], float]]:
-    """Median seconds by size, then by path and direction; sizes ascend."""
-    seconds: dict[int, dict[tuple[str, str], list[float]]] = {}
-    for row in rows:
-        cell = seconds.setdefault(row.bytes, {}).setdefault((row.path, row.direction), [])
-        cell.append(row.latency_s)
-    return {
-        size: {key: statistics.median(cell) for key, cell in cells.items()}
-        for size, cells in sorted(seconds.items())
-    }

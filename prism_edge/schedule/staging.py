@@ -8,27 +8,25 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from statistics import median
 
 from prism_edge.schedule.link import Line, fit_line
 from prism_edge.tables import StagingRow
-from prism_edge.tables.staging_rule import DIRECTIONS, PATHS, StagingRule, fastest_rule
+from prism_edge.tables.staging_rule import DIRECTIONS, PATHS, StagingRule, fastest_rule, medians
 
 
 class Staging:
     """One board's copies, by the path that was fastest for their size. Nothing measured: free."""
 
     def __init__(self, rows: Iterable[StagingRow], board: str) -> None:
-        rows = list(rows)
+        rows = [row for row in rows if row.board == board and row.path in PATHS]
         self._rule: StagingRule | None = fastest_rule(rows, board)
-        raw: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-        for row in rows:
-            if row.board == board and row.path in PATHS and row.bytes > 0 and row.latency_s > 0:
-                raw[row.path, row.direction][row.bytes].append(row.latency_s)
+        points: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
+        timed = (row for row in rows if row.bytes > 0 and row.latency_s > 0)
+        for size, seconds in medians(timed).items():
+            for key, median_s in seconds.items():
+                points[key][size] = median_s
         self._lines: dict[tuple[str, str], Line] = {
-            key: fit_line({size: median(repeats) for size, repeats in sizes.items()})
-            for key, sizes in raw.items()
-            if len(sizes) >= 2
+            key: fit_line(sizes) for key, sizes in points.items() if len(sizes) >= 2
         }
 
     def round_s(self, out_bytes: int, in_bytes: int) -> float:

@@ -71,21 +71,28 @@ def fastest_rule(rows: Iterable[StagingRow], board: str) -> StagingRule | None:
 
     Medians decide; of equal ones the simpler path.
     """
-    seconds: dict[int, dict[str, dict[str, list[float]]]] = {}
-    for row in rows:
-        if row.board == board and row.path in PATHS:
-            found = seconds.setdefault(row.bytes, {}).setdefault(row.path, {})
-            found.setdefault(row.direction, []).append(row.latency_s)
     steps: list[tuple[int | None, Path]] = []
-    for size, by_path in sorted(seconds.items()):
+    for size, seconds in medians(row for row in rows if row.board == board).items():
         whole = {
-            path: sum(statistics.median(by_path[path][way]) for way in DIRECTIONS)
+            path: sum(seconds[path, way] for way in DIRECTIONS)
             for path in PATHS
-            if path in by_path and all(way in by_path[path] for way in DIRECTIONS)
+            if all((path, way) in seconds for way in DIRECTIONS)
         }
         if whole:
             steps.append((size, min(whole, key=whole.__getitem__)))
     return _merged((*steps[:-1], (None, steps[-1][1]))) if steps else None
+
+
+def medians(rows: Iterable[StagingRow]) -> dict[int, dict[tuple[str, str], float]]:
+    """Median seconds by size, then by path and direction; sizes ascend."""
+    found: dict[int, dict[tuple[str, str], list[float]]] = {}
+    for row in rows:
+        cells = found.setdefault(row.bytes, {})
+        cells.setdefault((row.path, row.direction), []).append(row.latency_s)
+    return {
+        size: {key: statistics.median(repeats) for key, repeats in cells.items()}
+        for size, cells in sorted(found.items())
+    }
 
 
 def _merged(steps: Iterable[tuple[int | None, Path]]) -> StagingRule:

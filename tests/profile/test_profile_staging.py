@@ -9,7 +9,7 @@ import pytest
 from prism_edge import tables
 from prism_edge.errors import ModelError
 from prism_edge.profile.measured import Measured
-from prism_edge.profile.staging import measure_machine, medians
+from prism_edge.profile.staging import measure_machine
 from prism_edge.profile.transfers import STAGING_BYTES
 from prism_edge.tables.staging_rule import PATHS, fastest_rule
 
@@ -42,19 +42,6 @@ def test_a_cpu_has_plain_copies_at_every_size_and_a_warning(
 def test_a_device_that_is_not_there_is_refused() -> None:
     with pytest.raises(ModelError, match="board here: device cuda:99"):
         measure_machine("here", "cuda:99", lambda *_: None)
-
-
-def test_medians_are_by_size_path_and_direction() -> None:
-    made = [
-        tables.StagingRow(
-            board="a", path=path, direction=way, bytes=size, repeat=k, latency_s=second
-        )
-        for size in (8192, 4096)
-        for path, way, seconds in (("gloo", "d2h", [1.0, 9.0, 2.0]), ("pinned", "h2d", [3.0]))
-        for k, second in enumerate(seconds)
-    ]
-    assert list(medians(made)) == [4096, 8192]
-    assert medians(made)[4096] == {("gloo", "d2h"): 2.0, ("pinned", "h2d"): 3.0}
 
 
 @pytest.mark.gloo
