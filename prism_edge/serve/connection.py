@@ -2,16 +2,16 @@
 
 uvicorn bounds only how long a connection may be idle between requests. Here whoever owes bytes (a
 request's head or body) must send them at a least rate, whoever is owed bytes must take some, and
-of too many connections one that is owed no answer goes, the longest so before others.
+of too many connections one that is owed no answer goes, the longest so before others. Whatever is
+neither body nor answered yet, heads, trailers and requests ahead of their turn, is bounded too.
 """
 
 import asyncio
 import json
 from http import HTTPStatus
 
-import h11
 from starlette.types import Message, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from prism_edge.serve.guard import json_response
 
@@ -19,10 +19,12 @@ from prism_edge.serve.guard import json_response
 PATIENCE_S = 10.0
 LEAST_BYTES_PER_S = 16384
 PIECE_BYTES = 1 << 16
+HEAD_BYTES = 1 << 16
+AHEAD = 8  # requests that may come before the first of them is answered
 LIMIT = 512  # half of the 1024 files that a process may usually open
 
 
-class Connection(H11Protocol):
+class Connection(HttpToolsProtocol):
     """HTTP/1.1 as uvicorn speaks it; refusals that no application sees are JSON as well."""
 
     patience_s = PATIENCE_S
@@ -33,6 +35,10 @@ class Connection(H11Protocol):
         self.app = self._by_the_piece
         self._since_s = self.loop.time()  # in this state, as far as the client is concerned
         self._received = 0  # bytes, since then
+        self._unclaimed = 0  # bytes since the last piece of a body, or the last request's end
+        self._in_body = False  # of a request that has begun and not ended
+        self._owed = 0  # answers
+        self._begun = False  # the answer to the first of them
         self._pieces = 0  # of answers
         self._stuck = ((0, 0, False), self._since_s)  # what the client has not taken, since when
         self._watch = self.loop.call_later(self.patience_s, self._look)
@@ -41,11 +47,33 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
+        self._unclaimed += len(data)
         super().data_received(data)
+        if self._unclaimed > HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response("Invalid HTTP request received.")
+
+    def on_headers_complete(self) -> None:
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if self._owed == AHEAD or (hosts != 1 and self.parser.get_http_version() == "1.1"):
+            raise ValueError  # which answers 400
+        self._owed += 1
+        self._in_body = True
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unclaimed = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._unclaimed = 0
+        self._in_body = False
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         self.app = self._by_the_piece
         self._since_s, self._received = self.loop.time(), 0
+        self._owed -= 1
+        self._begun = False
         super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -75,7 +103,7 @@ class Connection(H11Protocol):
         due_s = now_s + self.patience_s
         if self.flow.read_paused or held:
             self._since_s = now_s  # it is not to send anything now
-        elif self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
+        elif self._in_body or not self._owed:
             due_s = self._since_s + self.patience_s + self._received / LEAST_BYTES_PER_S
         if now_s >= due_s:
             if self._received:
@@ -86,12 +114,9 @@ class Connection(H11Protocol):
             due_s = now_s + self.patience_s
         self._watch = self.loop.call_at(due_s, self._look)
 
-    def _owes_answer(self) -> bool:
-        return self.conn.our_state in (h11.SEND_RESPONSE, h11.SEND_BODY)
-
     def _refuse(self, status: HTTPStatus, message: str) -> None:
         """Say so, unless an answer has begun, and close."""
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+        if not self._begun:
             body = json.dumps({"error": message})
             self.transport.write(
                 f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\n"
@@ -107,7 +132,7 @@ class Connection(H11Protocol):
         waiting = [
             one
             for one in self.connections
-            if isinstance(one, Connection) and one is not self and not one._owes_answer()
+            if isinstance(one, Connection) and one is not self and not one._owed
         ]
         if not waiting:
             return False
@@ -121,6 +146,7 @@ class Connection(H11Protocol):
         nobody sees how much of it has been taken."""
 
         async def send_pieces(message: Message) -> None:
+            self._begun = True
             body = message.get("body", b"")
             last = (len(body) - 1) // PIECE_BYTES * PIECE_BYTES
             for start in range(0, last, PIECE_BYTES):

@@ -26,6 +26,7 @@ from prism_edge.serve.tls import trusting
 SOON_S = 0.2
 NEVER_S = 3600.0
 HEAD = b"POST /%s HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+CHUNKED = b"POST /wait HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 class Server:
@@ -197,7 +198,7 @@ def test_a_byte_now_and_then_is_not_enough(sent: bytes, either: Path | None) -> 
 
 def test_who_sends_chunks_without_end_slowly_is_closed() -> None:
     with running(SOON_S) as server, server.connect() as slow:
-        slow.sendall(b"POST /wait HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        slow.sendall(CHUNKED)
         trickle(slow, b"1\r\nx\r\n")
         assert server.gone.wait(60)
 
@@ -230,7 +231,10 @@ def test_who_takes_a_reply_slowly_gets_all_of_it(either: Path | None) -> None:
         b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * (1 << 17),
-        b"POST /wait HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+        HEAD.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n") % b"wait",
+        CHUNKED + b"zz\r\n",
         b"HEAD /wait HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
@@ -239,6 +243,49 @@ def test_what_is_not_http_is_400(sent: bytes) -> None:
         garbled.sendall(sent)
         assert refusal(everything(garbled)) == (400, "Invalid HTTP request received.")
         assert server.ask().status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (b"GET / HTTP/1.1\r\n", b"X: y\r\n"),
+        (b"GET /", b"x" * 1000),
+        (CHUNKED + b"1", b";x=y"),
+        (CHUNKED + b"1\r\nx\r\n0\r\n", b"X: y\r\n"),
+        (HEAD % b"wait" + bytes(1000), b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+    ],
+    ids=["headers", "path", "chunk extensions", "trailers", "requests ahead"],
+)
+def test_what_has_no_end_is_cut_short(first: bytes, then: bytes) -> None:
+    with running() as server, server.connect() as endless:
+        endless.sendall(first)
+        with contextlib.suppress(OSError):
+            while True:
+                endless.sendall(then * 1000)
+        assert server.ask().status_code == 200
+
+
+def test_requests_ahead_are_answered_in_their_order() -> None:
+    asked = (HEAD % b"wait" + bytes(1000), HEAD % b"refuse" + bytes(1000), HEAD % b"" + bytes(1000))
+    with running() as server, server.connect() as hasty:
+        hasty.sendall(b"".join(asked))
+        received = bytearray()
+        while received.count(b"HTTP/1.1 ") < 3 or not received.endswith(b"done"):
+            received += hasty.recv(1 << 16)
+        assert [part[:3] for part in bytes(received).split(b"HTTP/1.1 ")[1:]] == [
+            b"200",
+            b"413",
+            b"200",
+        ]
+        assert server.ask().status_code == 200
+
+
+def test_an_offer_to_speak_http_2_is_not_taken_up() -> None:
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+    with running() as server, server.connect() as modern:
+        for _ in range(2):
+            modern.sendall((HEAD % b"wait").replace(b"Host", offer + b"Host") + bytes(1000))
+            assert through(modern, b"done")
 
 
 def opened(server: Server, stack: contextlib.ExitStack, count: int) -> list[socket.socket]:
