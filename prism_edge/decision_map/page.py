@@ -22,11 +22,11 @@ from prism_edge.decision_map.words import (
     EXTRAPOLATED,
     Heading,
     marks,
-    rate_text,
     reading,
 )
 from prism_edge.palette import css
 from prism_edge.report.units import bits_per_second, interval, percent, seconds
+from prism_edge.schedule.explain import rate_text
 
 
 def page(grid: Grid, head: Heading) -> str:

@@ -14,9 +14,10 @@ from matplotlib.patches import Patch, Rectangle
 from prism_edge.decision_map.colours import blend, shades
 from prism_edge.decision_map.grid import Grid
 from prism_edge.decision_map.regions import LEVELS, Side, anchors, borders, letters, margin_line
-from prism_edge.decision_map.words import DOUBT, EXTRAPOLATED, Heading, marks, rate_text
+from prism_edge.decision_map.words import DOUBT, EXTRAPOLATED, Heading, marks
 from prism_edge.palette import TONES
 from prism_edge.plan import Plan
+from prism_edge.schedule.explain import rate_text
 
 WIDTH_IN, HEIGHT_IN, DPI = 11.0, 6.6, 160
 MOST_NAMED = 14  # plans in the legend

@@ -93,11 +93,3 @@ def marks(grid: Grid) -> list[Mark]:
         lean: Literal["level", "up", "down"] = "level" if not crowded else "up" if upper else "down"
         found.append(Mark(heights[number], name, f"{text}: {bits_per_second(bps)}", lean))
     return found
-
-
-def rate_text(rate_bps: float) -> str:
-    """``50 Mbit/s``, for round rates."""
-    for scale, unit in ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")):
-        if rate_bps >= 0.999 * scale:
-            return f"{rate_bps / scale:.3g} {unit}"
-    return f"{rate_bps:.3g} bit/s"

@@ -5,9 +5,8 @@ The same events give the same decisions, which is what ``plan --replay`` checks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from prism_edge.schedule.events import Aim, Answered, Asked, Event, Probed, Star
 from prism_edge.schedule.link import LinkState
 from prism_edge.schedule.observe import DISAGREE, Belief, LinkObserver
 from prism_edge.schedule.panel import Floats
-from prism_edge.schedule.policy import KEPT, Decision, Fixed, Menu, decide
+from prism_edge.schedule.policy import KEPT, Decision, Fixed, Menu, decide, kept
 from prism_edge.schedule.work import Work
 
 PACE_BAND = 1.25
@@ -33,9 +32,6 @@ LIKELY = 1.05  # a factor by which a request's time is rarely off
 
 PaceKey = tuple[str, str]  # model, board
 Size = tuple[str, tuple[str, ...], int, int]  # model, boards, batch, tokens
-
-_K = TypeVar("_K")
-_V = TypeVar("_V")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +147,7 @@ class Adaptive:
         paces = self.paces(event.model, event.boards, event.now_s)
         ratio = _within(event.engine_s / lens.expected_s(self.link, paces), BIASES)
         size = event.model, event.boards, event.batch, event.tokens
-        biases = _kept(self._biases, size, dict)
+        biases = kept(self._biases, size, dict)
         before = biases.get(lens.plan, Belief(band=BIAS_BAND))
         biases[lens.plan] = before.see(ratio, event.now_s)
 
@@ -160,7 +156,7 @@ class Adaptive:
         if event.model not in self._costs:
             return None
         key = event.model, event.boards, event.plan, event.batch, event.tokens
-        return _kept(self._lenses, key, lambda: self._new_lens(event))
+        return kept(self._lenses, key, lambda: self._new_lens(event))
 
     def _new_lens(self, event: Answered) -> Lens | None:
         costs, plan = self.menu(event.model, event.boards).costs, Plan.parse(event.plan)
@@ -225,15 +221,6 @@ def _where(grid_s: Floats, seconds: float) -> float:
 def _beyond(factor: float, noise: float) -> float:
     """What is left of a factor when noise explains as much of it as it can."""
     return max(1.0, factor / noise) if factor > 1 else min(1.0, factor * noise)
-
-
-def _kept(cache: dict[_K, _V], key: _K, make: Callable[[], _V]) -> _V:
-    """What ``cache`` holds, made where it is missing; the oldest goes when there are too many."""
-    if key not in cache:
-        cache[key] = make()
-        if len(cache) > KEPT:
-            cache.pop(next(iter(cache)))
-    return cache[key]
 
 
 def _within(value: float, bounds: tuple[float, float]) -> float:

@@ -65,7 +65,11 @@ def link_text(link: LinkState | None) -> str:
 def rate(link: LinkState | None) -> str:
     """Bandwidth to three digits; a given rate as it was given, headers included."""
     assert link is not None
-    bps = link.bandwidth_bps / (PAYLOAD_SHARE if link.source == "given" else 1.0)
+    return rate_text(link.bandwidth_bps / (PAYLOAD_SHARE if link.source == "given" else 1.0))
+
+
+def rate_text(bps: float) -> str:
+    """``50 Mbit/s``, to three digits."""
     for scale, unit in ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")):
         if bps >= 0.9995 * scale:
             return f"{bps / scale:.3g} {unit}"

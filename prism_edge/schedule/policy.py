@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from prism_edge.schedule.panel import Floats, Panel
 from prism_edge.schedule.work import Work
 
 KEPT = 256  # sizes of batches laid out at a time; a text model may be asked for any length
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +52,7 @@ class Menu:
 
     def dish(self, batch: int, tokens: int) -> Dish:
         """The plans for a batch of that many samples of that many tokens."""
-        found = self._dishes.get((batch, tokens))
-        if found is None:
-            found = self._dishes[batch, tokens] = self._laid_out(batch, tokens)
-            if len(self._dishes) > KEPT:
-                self._dishes.pop(next(iter(self._dishes)))
-        return found
+        return kept(self._dishes, (batch, tokens), lambda: self._laid_out(batch, tokens))
 
     def _laid_out(self, batch: int, tokens: int) -> Dish:
         costs, boards = self.costs, len(self.costs.boards)
@@ -251,6 +250,15 @@ def choose(
     names = [board.name for board in costs.boards]
     menu = Menu(costs if boards is None else costs.ranked(names[:boards]), aim or Aim(), plans)
     return decide(menu, batch=batch, tokens=tokens, link=link, previous=previous, left_s=left_s)
+
+
+def kept(cache: dict[_K, _V], key: _K, make: Callable[[], _V]) -> _V:
+    """What ``cache`` holds, made where it is missing; the oldest goes when there are too many."""
+    if key not in cache:
+        cache[key] = make()
+        if len(cache) > KEPT:
+            cache.pop(next(iter(cache)))
+    return cache[key]
 
 
 def _preference(plan: Plan, work: Work) -> tuple[int, int, str]:

@@ -20,12 +20,13 @@ from prism_edge.decision_map.files import write_map
 from prism_edge.decision_map.grid import grid
 from prism_edge.decision_map.page import page
 from prism_edge.decision_map.png import png
-from prism_edge.decision_map.words import DOUBT, EXTRAPOLATED, marks, rate_text, reading
+from prism_edge.decision_map.words import DOUBT, EXTRAPOLATED, marks, reading
 from prism_edge.errors import PrismError, SettingsError
 from prism_edge.plan import Plan
 from prism_edge.report.units import bits_per_second
 from prism_edge.schedule.cost import costs_of
 from prism_edge.schedule.events import Aim
+from prism_edge.schedule.explain import rate_text
 
 
 class Outline(HTMLParser):
