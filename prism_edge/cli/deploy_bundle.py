@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prism_edge.cli.deploy_live import shown
 from prism_edge.cli.deploy_reach import AcceptNew, AsJson, Limit, reach
 from prism_edge.errors import SettingsError
 
@@ -59,8 +59,8 @@ def bundle(
 
         reached = reach(cluster, limit, accept_new=accept_new)
         target = ask(reached.boards, reached.opened, brought)
-    with teller() as tell:
-        made = make_bundle(target, out, find_links=find_links or [], tell=tell)
+    with shown([""]) as tell:
+        made = make_bundle(target, out, find_links=find_links or [], tell=partial(tell, ""))
     print(json.dumps(summary(made)) if as_json else readable(made))
 
 
@@ -85,24 +85,6 @@ def torch_version(text: str) -> str:
     if name != "torch":
         raise SettingsError(f"--torch {text}: expected torch==VERSION")
     return version
-
-
-@contextmanager
-def teller() -> Iterator[Callable[[str], None]]:
-    """Shows what is done now: one live line on a terminal; elsewhere a line each on stderr, and
-    only for what takes time."""
-
-    def line(text: str) -> None:
-        if not text.startswith("Collecting "):
-            print(text, file=sys.stderr, flush=True)
-
-    if not sys.stderr.isatty():
-        yield line
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("starting") as status:
-        yield lambda text: status.update(text.replace("[", r"\["))
 
 
 def size(made: Bundle) -> tuple[int, int]:

@@ -60,7 +60,7 @@ systemctl daemon-reload
 _HALF = re.compile(r"\.(making|removing)")
 
 
-def make_user(step: MakeUser, runner: Runner) -> None:
+def make_user(step: MakeUser, runner: Runner, _: object) -> None:
     """The user and its directories are there; it is in those groups that the board has."""
     command = _USER.format(
         user=paths.USER,
@@ -78,7 +78,7 @@ def make_user(step: MakeUser, runner: Runner) -> None:
     )
 
 
-def put_file(step: PutFile, runner: Runner) -> None:
+def put_file(step: PutFile, runner: Runner, _: object) -> None:
     """The file has its content, mode and owner, all at once."""
     directory, name = posixpath.split(step.path)
     part = posixpath.join(directory, f".{name}.part")
@@ -99,7 +99,7 @@ def put_file(step: PutFile, runner: Runner) -> None:
         )
 
 
-def prune(step: Prune, runner: Runner) -> None:
+def prune(step: Prune, runner: Runner, _: object) -> None:
     """The paths are gone, each at once."""
     for path in step.paths:
         directory, name = posixpath.split(posixpath.normpath(path))

@@ -41,7 +41,7 @@ fi
 """
 
 
-def make_mesh_key(runner: Runner) -> None:
+def make_mesh_key(_: object, runner: Runner, __: object) -> None:
     """The board has a private key, the one it had if it had one, and its public half beside it."""
     must(
         runner,
@@ -51,7 +51,7 @@ def make_mesh_key(runner: Runner) -> None:
     )
 
 
-def start_mesh(step: StartMesh, runner: Runner) -> None:
+def start_mesh(step: StartMesh, runner: Runner, _: object) -> None:
     """The interface is up with its file, now and after every boot."""
     unit = f"wg-quick@{step.interface}"
     try_next = f"see `journalctl -u {unit}` there, and what `prism-edge check` says of WireGuard"

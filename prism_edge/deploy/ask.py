@@ -6,13 +6,11 @@ It knows token, certificate and port from the release that serves, so a laptop n
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
-import math
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,30 +24,23 @@ from prism_edge.errors import ClusterError, PrismError
 from prism_edge.settings import Settings, read_settings
 
 _PATIENCE_S = 10.0
-_TRIAL_S = 120.0
 _COMMAND = f"{CLEAN} {paths.CURRENT}/venv/bin/python -m prism_edge.deploy.ask"
-_TOKENS = 8  # of a text that is only there to be answered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """``status``: what ``GET /status`` shows; ``ready``: what ``/v2/health/ready`` says; ``error``:
-    why there is no answer; ``inferred``: ``plan`` and ``why`` of a request, if one was asked for.
-    """
+    """``status``: what ``GET /status`` shows; ``error``: why there is none."""
 
     status: dict[str, Any] | None = None
-    ready: dict[str, Any] | None = None
-    inferred: dict[str, Any] | None = None
     error: str | None = None
 
 
-def ask(runner: Runner, *, infer: bool = False) -> Answer:
-    """What the board's daemon says, asked on the board. ``infer``: answers a made-up request too.
+def ask(runner: Runner) -> Answer:
+    """What the board's daemon says, asked on the board.
 
     Raises ``UnreachableError`` for a board that is out of reach, nothing for a daemon that is.
     """
-    command = f"{_COMMAND} --infer" if infer else _COMMAND
-    done = runner.run(command, root=True, timeout_s=_TRIAL_S + 30)
+    done = runner.run(_COMMAND, root=True, timeout_s=60)
     try:
         return Answer(**json.loads(done.out.splitlines()[-1]))
     except (ValueError, IndexError, TypeError):
@@ -89,7 +80,7 @@ def _missing(answer: Answer, wanted: set[str]) -> dict[str, str]:
     }
 
 
-def asked_here(settings: Settings, board: str, *, infer: bool) -> Answer:
+def asked_here(settings: Settings, board: str) -> Answer:
     """What the daemon of ``board``, which is this machine, says."""
     limits = settings.serve
     try:
@@ -104,11 +95,10 @@ def asked_here(settings: Settings, board: str, *, infer: bool) -> Answer:
             timeout=_PATIENCE_S,
             trust_env=False,
         ) as client:
-            status, ready = client.get("/status"), client.get("/v2/health/ready")
-            if status.is_error:  # a daemon that is not ready is no error, and says why
+            status = client.get("/status")
+            if status.is_error:
                 return Answer(error=f"{status.url} answered {status.status_code}: {status.text}")
-            inferred = _inferred(client, settings.models[0].name) if infer else None
-            return Answer(status=status.json(), ready=ready.json(), inferred=inferred)
+            return Answer(status=status.json())
     except (OSError, httpx.HTTPError, ValueError, KeyError) as error:
         return Answer(error=f"{_url(settings, board)}: {error}; is the service active?")
 
@@ -121,30 +111,12 @@ def _url(settings: Settings, board: str) -> str:
     return f"{settings.serve.scheme}://{host}:{settings.serve.port}"
 
 
-def _inferred(client: httpx.Client, model: str) -> dict[str, Any]:
-    """Plan and reason of a made-up request: the smallest, all zeros. Raises ``httpx.HTTPError``."""
-    known = client.get(f"/v2/models/{model}").raise_for_status().json()["inputs"]
-    tensors = [_zeros(tensor) for tensor in known]
-    reply = client.post(f"/v2/models/{model}/infer", json={"inputs": tensors}, timeout=_TRIAL_S)
-    return dict(reply.raise_for_status().json()["parameters"])
-
-
-def _zeros(tensor: Mapping[str, Any]) -> dict[str, Any]:
-    """One row; of a text, a few tokens."""
-    rows, *rest = tensor["shape"]
-    shape = [max(rows, 1), *(size if size > 0 else _TOKENS for size in rest)]
-    return {**tensor, "shape": shape, "data": [0] * math.prod(shape)}
-
-
 def main() -> None:
     """One line of JSON."""
-    parser = argparse.ArgumentParser(prog="python -m prism_edge.deploy.ask", description=__doc__)
-    parser.add_argument("--infer", action="store_true", help="send a made-up request too")
-    infer = parser.parse_args().infer
     etc = Path(paths.CURRENT) / "etc"
     try:
         board = (etc / "board.env").read_text().strip().partition("=")[2]
-        answer = asked_here(read_settings(etc / "cluster.toml"), board, infer=infer)
+        answer = asked_here(read_settings(etc / "cluster.toml"), board)
     except (OSError, PrismError) as error:
         answer = Answer(error=f"the release does not say how to ask it: {error}")
     print(json.dumps(dataclasses.asdict(answer)))

@@ -6,34 +6,25 @@ import fcntl
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 
 from prism_edge.deploy.bundle import Bundle
+from prism_edge.deploy.everywhere import Open, everywhere
 from prism_edge.deploy.facts import Facts
 from prism_edge.deploy.gather import gather
 from prism_edge.deploy.make_bundle import make_bundle
-from prism_edge.deploy.runner import Runner
 from prism_edge.deploy.target import Target
 from prism_edge.errors import ClusterError
 from prism_edge.settings import BoardSettings
 
 
-def ask(
-    boards: Sequence[BoardSettings],
-    connect: Callable[[BoardSettings], AbstractContextManager[Runner]],
-    torch: str | None = None,
-) -> Target:
-    """What all these boards can use, asked all at once; the first that fails is raised."""
-
-    def one(board: BoardSettings) -> Facts:
-        with connect(board) as runner:
-            return gather(runner, python=board.python)
-
-    with ThreadPoolExecutor(len(boards)) as pool:
-        return target_of(list(pool.map(one, boards)), torch)
+def ask(boards: Sequence[BoardSettings], opened: Open, torch: str | None = None) -> Target:
+    """What all these boards can use, asked all at once. Raises ``ClusterError``."""
+    found = everywhere(boards, opened, lambda board, runner: gather(runner, python=board.python))
+    if errors := [one.error for one in found if one.error is not None]:
+        raise ClusterError("\n".join(errors))
+    return target_of([one.value for one in found if one.value is not None], torch)
 
 
 def target_of(facts: Sequence[Facts], torch: str | None = None) -> Target:

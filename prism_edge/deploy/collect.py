@@ -56,15 +56,12 @@ class Collected:
 def collect(
     boards: Sequence[BoardSettings], opened: Open, directory: Path
 ) -> tuple[Found[Collected], ...]:
-    """What each board has gathered is in ``directory/BOARD``."""
-    return everywhere(
-        boards, opened, lambda board, runner: collect_board(runner, directory / board.name)
-    )
+    """What each board has gathered is in ``directory/BOARD``: as far as there is any,
+    journal.sqlite, profiles/, unit.log, release.json and cluster.toml."""
+    return everywhere(boards, opened, lambda board, runner: _fetch(runner, directory / board.name))
 
 
-def collect_board(runner: Runner, directory: Path) -> Collected:
-    """What the board has gathered is in ``directory``: as far as there is any, journal.sqlite,
-    profiles/, unit.log, release.json and cluster.toml."""
+def _fetch(runner: Runner, directory: Path) -> Collected:
     command = _GATHER.format(
         state=paths.STATE,
         user=paths.USER,

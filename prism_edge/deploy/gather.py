@@ -57,7 +57,7 @@ def torch_digest(runner: Runner, python: str = "python3") -> str | None:
         raise ClusterError(
             f"board {runner.name}: the files of its torch cannot be read with {python}: {said[-1]}"
         )
-    return found[0]
+    return None if found == "none" else found
 
 
 def _ask(

@@ -220,6 +220,8 @@ def _prune(wish: Wish, now: Installed) -> Iterator[Step]:
     own = wish.mesh
     files = {file.path for file in (*wish.files, *(own.files if own else ()))}
     files |= {paths.MESH_KEY, paths.MESH_PUBLIC_KEY} if own else set()
+    serve = wish.settings.serve  # certificates that somebody laid there by hand stay
+    files |= {str(path) for path in (serve.certificate, serve.certificate_key, serve.authority)}
     shared = [path for path in paths.SHARED if path in now.files and path not in files]
     meshes = [paths.mesh_conf(name) for name in now.meshes if not own or name != own.interface]
     if gone or shared or meshes:  # a mesh that goes down needs its files

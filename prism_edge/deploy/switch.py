@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from shlex import quote
 
 from prism_edge.deploy import paths
 from prism_edge.deploy.must import last_words, must
 from prism_edge.deploy.runner import Done, Runner
+from prism_edge.deploy.step import Activate
 from prism_edge.errors import ClusterError, UnreachableError
 
 UNIT = "prism-edge-activate.service"
@@ -39,24 +39,14 @@ cat {said}
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """A switch that came to its end. ``code``: as ``activate.sh`` says; ``said``: its words."""
+def activate(step: Activate, runner: Runner, progress: Callable[[str], None]) -> None:
+    """The board has switched itself to the release, which is on it.
 
-    code: int
-    said: str
-
-
-def switch(
-    runner: Runner, release: str, progress: Callable[[str], None], *, back: bool = False
-) -> Outcome:
-    """What came of the board's own switch to ``release``, which is on it. ``back``: it served
-    before the last switch, which is taken back.
-
-    Raises ``ClusterError`` if it could not begin, or the board was restarted meanwhile, and
-    ``UnreachableError`` if the board was out of reach for too long to know.
+    Raises ``ClusterError`` if it could not begin, the release was not taken, or the board was
+    restarted meanwhile; ``UnreachableError`` if the board was out of reach for too long to know.
     """
-    asked = "--back" if back else quote(release)
+    release = step.id
+    asked = "--back" if step.back else quote(release)
     line = f'{paths.ACTIVATE} {asked} >{SAID} 2>&1; echo "exit $?" >>{SAID}'
     must(
         runner,
@@ -69,7 +59,7 @@ def switch(
     while time.monotonic() < until_s:
         state, _, said = _ask(runner).out.partition("\n")
         if state == "over":
-            return _outcome(runner, release, said)
+            return _judge(runner, release, said)
     raise ClusterError(
         f"board {runner.name}: the switch to {release} has not come to an end in {_LIMIT_S:g} s; "
         f"it goes on there; see `prism-edge deploy status`"
@@ -91,11 +81,15 @@ def _ask(runner: Runner) -> Done:
             time.sleep(_AWAY_S)
 
 
-def _outcome(runner: Runner, release: str, said: str) -> Outcome:
+def _judge(runner: Runner, release: str, said: str) -> None:
     *lines, last = said.rstrip().splitlines() or [""]
     if not last.startswith("exit "):
         raise ClusterError(
             f"board {runner.name}: the switch to {release} was cut off ({last_words(said)}); was "
             f"the board restarted? It then goes back by itself; see `prism-edge deploy status`"
         )
-    return Outcome(code=int(last.removeprefix("exit ")), said="\n".join(lines))
+    if last != "exit 0":
+        raise ClusterError(
+            f"board {runner.name}: release {release} was not taken (activate: {last}): "
+            f"{' / '.join(lines)}; see `prism-edge deploy logs --cluster FILE {runner.name}`"
+        )

@@ -20,8 +20,8 @@ GLIBC = {"3.10": 35, "3.11": 36, "3.12": 39}
 GLIBC_UNKNOWN = 28
 # The newest transformers whose floor for torch is met, by torch; below that it says "Disabling
 # PyTorch" and has no models. From the releases' own metadata: 4.57 asks for torch 2.1, 5.0 for 2.2,
-# 5.8 for 2.4, 5.20 for 2.6, 4.46.3 for none.
-TRANSFORMERS = (("2.6", ""), ("2.4", "<5.15"), ("2.1", "<5"), ("0", "==4.46.3"))
+# 5.8 for 2.4, 5.20 for 2.6, 4.46 for none.
+TRANSFORMERS = (("2.6", ""), ("2.4", "<5.15"), ("2.1", "<5"), ("0", "<4.47"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +96,12 @@ def platforms(target: Target) -> tuple[str, ...]:
 def constraints(target: Target) -> tuple[str, ...]:
     """Requirements besides prism-edge's own that the bundle must meet."""
     torch = target.torch or target.pins["torch"]
-    newest = next(limit for floor, limit in TRANSFORMERS if Version(torch) >= Version(floor))
+    newest = transformers_for(torch)
     exactly = [f"torch=={torch}"] if target.torch else [f"{k}=={v}" for k, v in target.pins.items()]
     return (*exactly, *([f"transformers{newest}"] if newest else []))
+
+
+def transformers_for(torch: str) -> str:
+    """Which transformers load this torch, as a specifier; empty: any, as far as we know."""
+    version = Version(torch)
+    return next((limit for floor, limit in TRANSFORMERS if version >= Version(floor)), "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from shlex import quote
+from contextlib import nullcontext
 
 from prism_edge.deploy import paths
 from prism_edge.deploy.everywhere import Found, Open, everywhere
@@ -73,17 +73,8 @@ fi
 def uninstall(
     boards: Sequence[BoardSettings], opened: Open, who: str, *, keep_data: bool
 ) -> tuple[Found[tuple[str, ...]], ...]:
-    """What was removed from each board. See ``uninstall_board``."""
-    return everywhere(
-        boards,
-        opened,
-        lambda _, runner: uninstall_board(runner, who, keep_data=keep_data),
-    )
-
-
-def uninstall_board(runner: Runner, who: str, *, keep_data: bool) -> tuple[str, ...]:
-    """What was removed; nothing if nothing was there. ``keep_data``: journal, models and tables
-    stay, with the user they belong to."""
+    """What was removed from each board; nothing if nothing was there. ``keep_data``: journal,
+    models and tables stay, with the user they belong to."""
     command = _COMMAND.format(
         units=" ".join(_UNITS),
         mesh_key=paths.MESH_KEY,
@@ -94,16 +85,15 @@ def uninstall_board(runner: Runner, who: str, *, keep_data: bool) -> tuple[str, 
         state=paths.STATE,
         cache=_CACHE,
         user=paths.USER,
-        keep=quote("yes" if keep_data else "no"),
+        keep="yes" if keep_data else "no",
     )
-    there = runner.run(f"test -e {paths.ROOT}").code == 0
-    if not there:  # a lock would make the directory that shall be gone
-        return _removed(runner, command)
-    with held(runner, who):
-        return _removed(runner, command)
 
+    def one(_: BoardSettings, runner: Runner) -> tuple[str, ...]:
+        there = runner.run(f"test -e {paths.ROOT}").code == 0
+        # without it a lock would make the directory that shall be gone
+        with held(runner, who) if there else nullcontext():
+            then = "do it again; what is gone stays gone"
+            about = "not all of it could be removed"
+            return tuple(must(runner, about, command, then=then, timeout_s=600).splitlines())
 
-def _removed(runner: Runner, command: str) -> tuple[str, ...]:
-    then = "do it again; what is gone stays gone"
-    said = must(runner, "not all of it could be removed", command, then=then, timeout_s=600)
-    return tuple(said.splitlines())
+    return everywhere(boards, opened, one)

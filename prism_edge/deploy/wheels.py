@@ -15,7 +15,6 @@ from prism_edge.deploy.wheel_file import write_wheel
 from prism_edge.errors import ClusterError
 
 FOREIGN_PIP = Path(__file__).with_name("foreign_pip.py")
-TOLD = ("Collecting ", "Downloading ")
 ADVICE = "To fix this you could try"
 # What pip said, and what to do about it; the first that fits.
 NEXT = (
@@ -88,7 +87,7 @@ def run_pip(
     try:
         for line in pip.stdout:
             said.append(line.strip())
-            if said[-1].startswith(TOLD):
+            if said[-1].startswith("Downloading "):
                 tell(said[-1])
         code = pip.wait()
     finally:

@@ -13,7 +13,6 @@ from prism_edge.deploy.facts import Facts, Installed
 from prism_edge.deploy.findings import findings
 from prism_edge.deploy.findings.between import between
 from prism_edge.deploy.findings.finding import Finding, Severity, verdict
-from prism_edge.deploy.findings.own_torch import transformers_below
 from prism_edge.deploy.findings.power import rank
 from prism_edge.settings import Settings
 
@@ -93,21 +92,6 @@ def test_root_needs_no_group_and_no_sudo() -> None:
 def test_the_fixes_that_are_safe() -> None:
     fixed = {wrong.code for wrong in WRONG if provoked(wrong).fix is not None}
     assert fixed == {"wifi-power-save", "clock-free", "service-groups"}
-
-
-@pytest.mark.parametrize(
-    ("torch", "below"),
-    [
-        ("2.1.0a0+41361538.nv23.06", "4.47"),
-        ("2.4.0a0+07cecf4168.nv24.05", "5"),
-        ("2.5.0a0+872d972e41.nv24.8", "5.15"),
-        ("2.6.0", None),
-        ("2.13.0+cpu", None),
-        ("unknown", None),
-    ],
-)
-def test_transformers_that_load_an_older_torch(torch: str, below: str | None) -> None:
-    assert transformers_below(torch) == below
 
 
 def test_modes_by_their_cap() -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from prism_edge.deploy.facts import TorchFacts
 from prism_edge.deploy.findings.finding import Case, Finding, Severity
+from prism_edge.deploy.target import transformers_for
 
-# Below the first torch only transformers below the second loads it (transformers' own check at run
-# time; a later one logs "Disabling PyTorch" and goes on without models).
-TRANSFORMERS = (("2.1", "4.47"), ("2.2", "5"), ("2.4", "5"), ("2.6", "5.15"))
 WHEEL = re.compile(r"transformers-([^-]+)-")
 LIBRARIES = {  # that a torch for Jetson loads and neither JetPack nor its wheel brings
     "libcusparseLt": "cuSPARSELt, which JetPack 6 lacks: install libcusparse-lt from NVIDIA's "
@@ -152,30 +151,18 @@ def _cuda(case: Case, torch: TorchFacts, version: str) -> Iterator[Finding]:
 
 def _transformers(case: Case, torch_version: str) -> Iterator[Finding]:
     """Of the wheels that deploy has sent; tokenizers work either way."""
-    below = transformers_below(torch_version)
     found = (WHEEL.match(name) for name in case.facts.installed.wheels)
-    sent = [version for name in found if name and (version := _version(name[1])) is not None]
-    if below is not None and sent and min(sent) >= Version(below):
+    try:
+        sent = [Version(name[1]) for name in found if name]
+        loads = transformers_for(torch_version)
+    except InvalidVersion:
+        return
+    if loads and sent and min(sent) not in SpecifierSet(loads):
         yield Finding(
             code="transformers-floor",
             severity="note",
             what=f"transformers {min(sent)} does not load torch {torch_version}; only comparisons "
             f"with Hugging Face (bench engine) need that it does",
             where="the wheels of the release",
-            remedy=f"Make the bundle with transformers<{below}.",
+            remedy=f"Make the bundle with transformers{loads}.",
         )
-
-
-def transformers_below(torch_version: str) -> str | None:
-    """The transformers from which on this torch is too old; None: none that is known."""
-    version = _version(torch_version)
-    if version is None:
-        return None
-    return next((below for floor, below in TRANSFORMERS if version < Version(floor)), None)
-
-
-def _version(text: str) -> Version | None:
-    try:
-        return Version(text)
-    except InvalidVersion:
-        return None

@@ -56,12 +56,7 @@ def digest_command(python: str) -> str:
     return on_board.command("digest_torch", python)
 
 
-def digest(out: str) -> tuple[str | None] | None:
-    """The digest in a tuple, which holds None where there is no torch; None: it does not say."""
-    said = on_board.said(out)
-    found = said.get("digest", "")
-    if found is None:
-        return (None,)
-    if isinstance(found, str) and re.fullmatch(r"[0-9a-f]{64}", found):
-        return (found,)
-    return None
+def digest(out: str) -> str | None:
+    """The digest, ``none`` where there is no torch; None: it does not say."""
+    found = on_board.text(on_board.said(out).get("digest"))
+    return found if found and re.fullmatch(r"[0-9a-f]{64}|none", found) else None

@@ -55,4 +55,4 @@ with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
     lines = pool.map(lambda path: f"{path} {digest(path)}\n", paths)
     text = "".join(lines)
 total = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-print("prism-edge " + json.dumps({"digest": total if paths else None, "files": len(paths)}))
+print("prism-edge " + json.dumps({"digest": total if paths else "none"}))
