@@ -23,6 +23,7 @@ from prism_edge.cluster.local import LocalHost, kill_group
 from prism_edge.deploy.certificates import certificates
 from prism_edge.serve.datatypes import Array
 from prism_edge.serve.oip_client import Daemon, Reply
+from prism_edge.serve.tls import trusting
 from prism_edge.settings import read_settings
 
 PATIENCE_S = 60.0  # the longest anything healthy takes on a busy machine
@@ -46,8 +47,15 @@ def until(
 class Serving:
     """One ``prism-edge serve``, wherever ``host`` runs it."""
 
-    def __init__(self, *argv: str, host: LocalHost = HERE, token: str | None = None) -> None:
+    def __init__(
+        self,
+        *argv: str,
+        host: LocalHost = HERE,
+        token: str | None = None,
+        authority: Path | None = None,
+    ) -> None:
         self.token = token
+        self.authority = authority
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
         self._url: str | None = None
         self.process = host.popen(
@@ -82,7 +90,10 @@ class Serving:
 
     def get(self, path: str) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        return httpx.get(self.url + path, headers=headers, trust_env=False, timeout=PATIENCE_S)
+        verify = self.authority is None or trusting(self.authority)
+        return httpx.get(
+            self.url + path, headers=headers, verify=verify, trust_env=False, timeout=PATIENCE_S
+        )
 
     def status(self) -> dict[str, Any]:
         found: dict[str, Any] = self.get("/status").json()
@@ -97,7 +108,9 @@ class Serving:
         return self
 
     def infer(self, model: str, inputs: Mapping[str, Array], plan: str | None = None) -> Reply:
-        with Daemon(self.url, token=self.token, timeout_s=PATIENCE_S) as daemon:
+        with Daemon(
+            self.url, token=self.token, authority=self.authority, timeout_s=PATIENCE_S
+        ) as daemon:
             return daemon.infer(model, inputs, {} if plan is None else {"plan": plan})
 
     def engine(self) -> int:
@@ -223,23 +236,34 @@ def certify(directory: Path, settings: Path) -> None:
 
 
 @contextmanager
-def pair(directory: Path, models: Mapping[str, Path], **limits: float) -> Iterator[Pair]:
+def pair(
+    directory: Path, models: Mapping[str, Path], *, tls: bool = False, **limits: float
+) -> Iterator[Pair]:
     """Boards a and b over loopback; the worker's settings name the port the leader found."""
     token, file = "sesame", directory / "token"
     file.write_text(f"{token}\n")
     file.chmod(0o600)
+    trust: Any = {"token": token, "authority": directory / "authority.crt" if tls else None}
+    if tls:
+        certify(directory, cluster_toml(directory / "plain.toml", models=models, port=0))
 
     def settings(board: str, port: int) -> list[str]:
         path = directory / f"{board}.toml"
-        cluster_toml(path, models=models, port=port, token_file=str(file), **limits)
+        files = {
+            "certificate": f"{board}.crt",
+            "certificate_key": f"{board}.key",
+            "authority": "authority.crt",
+        }
+        more = {**limits, **(files if tls else {})}
+        cluster_toml(path, models=models, port=port, token_file=str(file), **more)
         return ["--cluster", str(path), "--board", board]
 
     journal = ("--journal", str(directory / "journal.sqlite"))
-    leader = Serving(*settings("a", 0), *journal, token=token)
+    leader = Serving(*settings("a", 0), *journal, **trust)
     found = None
     try:
         worker = settings("b", leader.port)
-        found = Pair(directory, leader, lambda: Serving(*worker, token=token))
+        found = Pair(directory, leader, lambda: Serving(*worker, **trust))
         leader.until_ready()
         yield found.together()
     finally:

@@ -182,16 +182,24 @@ def test_more_pages_than_are_let_in_are_told_so(chromium: Chromium, stage: Any) 
 @pytest.fixture
 def boards(tmp_path: Path) -> Iterator[Pair]:
     net = write(tmp_path / "vit", *vit())
-    with pair(tmp_path, {"net": net}) as found:
+    with pair(tmp_path, {"net": net}, tls=True) as found:
+        yield found
+
+
+@pytest.fixture
+def trusting_chromium(tmp_path: Path, boards: Pair) -> Iterator[Chromium]:
+    with browsing(tmp_path, [boards.directory / f"{name}.crt" for name in "ab"]) as found:
         yield found
 
 
 @pytest.mark.gloo
 @pytest.mark.timeout(240)
-def test_a_real_cluster_is_followed(chromium: Chromium, boards: Pair) -> None:
-    leader, worker = boards.leader, boards.worker
+def test_a_real_cluster_is_followed(trusting_chromium: Chromium, boards: Pair) -> None:
+    """Over HTTPS and with a token."""
+    leader, worker, chromium = boards.leader, boards.worker, trusting_chromium
 
     # the token: asked for, refused, taken; in no address and in no other tab
+    assert leader.url.startswith("https://")
     chromium.open(leader.url)
     chromium.until(has("asks for its token"))
     enter = "$('token').value = {!r}; $('ask').requestSubmit()"
