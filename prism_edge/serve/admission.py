@@ -3,21 +3,25 @@
 A batch is expected to take what the last ones of its kind took: their mean and twice their mean
 deviation, both moving, as TCP expects round trips (RFC 6298). What is late is expected to take as
 much longer again. A request that would be answered past its limit is refused at once, with the
-seconds after which it would not be: those who wait then are answered in time.
+seconds after which it would not be. Where batches have become slower since, those who cannot be
+answered in time any more are told so before the engine computes what nobody can use.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from prism_edge.errors import UnavailableError
 from prism_edge.serve.batcher import Key, Waiting
 
+T = TypeVar("T")
 GAIN = 0.25  # of the newest in the mean
 DEVIATIONS = 2.0
-SHARE = 0.9  # of a request's limit; the rest is for its way in and out
+SHARE = 0.75  # of a request's limit that may be planned: batches may become slower, and it
+# has a way in and out
+SLOWER = "batches take longer than they did when this request came; try again later"
 KINDS = 256  # that are remembered
 
 
@@ -58,8 +62,7 @@ class Admission:
 
     def started(self, batch: Sequence[Waiting[Any]], now_s: float) -> None:
         """A batch is under way."""
-        rows = sum(request.rows for request in batch)
-        self._under_way = now_s, self.expected_s(batch[0].key, rows)
+        self._under_way = now_s, self._expected_s(batch)
 
     def ended(self) -> None:
         """It is not any more, whatever came of it."""
@@ -75,10 +78,24 @@ class Admission:
         for lately in (found, self._models.setdefault(key[0], Lately())):
             lately.took(seconds)
 
-    def expected_s(self, key: Key, rows: int) -> float:
+    def lately(self, key: Key, rows: int) -> Lately:
         """How long such a batch takes."""
-        found = self._kinds.get((key, rows)) or self._models.get(key[0])
-        return 0.0 if found is None else found.expected_s
+        return self._kinds.get((key, rows)) or self._models.get(key[0]) or Lately()
+
+    def hopeless(
+        self, queue: Sequence[Waiting[T]], now_s: float
+    ) -> list[tuple[Waiting[T], UnavailableError]]:
+        """Who cannot be answered in time although the engine is free, and what they are told; never
+        all: if batches have become faster again, somebody must find out."""
+        found, at_s = [], now_s
+        for batch in batches_of(queue, self.max_batch):
+            key, rows = batch[0].key, sum(request.rows for request in batch)
+            end_s = at_s + self.lately(key, rows).mean_s
+            late = [request for request in batch if request.deadline_s < end_s]
+            found += [(one, UnavailableError(SLOWER, end_s - one.deadline_s)) for one in late]
+            if len(late) < len(batch):
+                at_s = end_s
+        return found[:-1] if len(found) == len(queue) else found
 
     def check(
         self,
@@ -96,8 +113,9 @@ class Admission:
         if self._under_way is not None:
             since_s, expected_s = self._under_way
             left_s = max(left_s, abs(since_s + expected_s - now_s))
-        batches = batches_until([*queue, request], self.max_batch)
-        wait_s = left_s + sum(self.expected_s(key, rows) for key, rows in batches)
+        batches = batches_of([*queue, request], self.max_batch)
+        ahead = next(at for at, batch in enumerate(batches) if batch[-1] is request)
+        wait_s = left_s + sum(self._expected_s(batch) for batch in batches[: ahead + 1])
         patience_s = request.deadline_s - request.arrived_s
         if wait_s > SHARE * patience_s:
             raise UnavailableError(
@@ -106,16 +124,19 @@ class Admission:
                 wait_s - SHARE * patience_s,
             )
 
+    def _expected_s(self, batch: Sequence[Waiting[Any]]) -> float:
+        return self.lately(batch[0].key, sum(request.rows for request in batch)).expected_s
 
-def batches_until(queue: Iterable[Waiting[Any]], max_batch: int) -> list[tuple[Key, int]]:
-    """The batches, by kind and rows, that leave until the last request of ``queue`` has left."""
-    batches: list[tuple[Key, int]] = []
-    filling: dict[Key, int] = {}  # by kind, which batch
-    at = -1
+
+def batches_of(queue: Iterable[Waiting[T]], max_batch: int) -> list[list[Waiting[T]]]:
+    """The batches that leave if nobody else comes, in order."""
+    batches: list[list[Waiting[T]]] = []
+    filling: dict[Key, tuple[int, list[Waiting[T]]]] = {}  # by kind, its rows and last batch
     for request in queue:
-        at = filling.get(request.key, -1)
-        if at < 0 or batches[at][1] + request.rows > max_batch:
-            at = filling[request.key] = len(batches)
-            batches.append((request.key, 0))
-        batches[at] = request.key, batches[at][1] + request.rows
-    return batches[: at + 1]
+        rows, batch = filling.get(request.key, (max_batch, []))
+        if rows + request.rows > max_batch:
+            rows, batch = 0, []
+            batches.append(batch)
+        batch.append(request)
+        filling[request.key] = rows + request.rows, batch
+    return batches

@@ -34,14 +34,7 @@ from prism_edge.serve.metrics import Metrics
 from prism_edge.serve.models import Served, infos, served_models
 from prism_edge.serve.probing import Probing
 from prism_edge.serve.record import Record
-from prism_edge.serve.service import (
-    InferCall,
-    InferReply,
-    ModelInfo,
-    PromptCall,
-    Readiness,
-    Said,
-)
+from prism_edge.serve.service import InferCall, InferReply, ModelInfo, PromptCall, Readiness, Said
 from prism_edge.serve.supervisor import Supervisor, answer, refuse
 from prism_edge.serve.why import Ran, why_ran
 from prism_edge.settings import Settings
@@ -120,7 +113,8 @@ class Leader:
             arrived_s=now_s,
             deadline_s=now_s + limit_s,
         )
-        engine_s = 0.0 if self.engine is None else self.engine.ready_in_s(now_s)
+        assert self.engine is not None
+        engine_s = self.engine.ready_in_s(now_s)
         self._admission.check(self._batcher.queue, waiting, now_s, engine_s)
         self._batcher.add(waiting)
         self._metrics.queue(self._waiting())
@@ -150,6 +144,9 @@ class Leader:
             self._wake.clear()
             for late in self._batcher.expired(time.monotonic()):
                 refuse(late.ticket, DeadlineError("the request's deadline passed in the queue"))
+            for late, slower in self._admission.hopeless(self._batcher.queue, time.monotonic()):
+                self._batcher.remove(late.ticket)
+                refuse(late.ticket, slower)
             batch = self._batcher.take(time.monotonic())
             self._metrics.queue(self._waiting())
             if batch:

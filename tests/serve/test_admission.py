@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prism_edge.errors import UnavailableError
-from prism_edge.serve.admission import KINDS, SHARE, Admission, Lately, batches_until
+from prism_edge.serve.admission import KINDS, SHARE, Admission, Lately, batches_of
 from prism_edge.serve.batcher import Batcher, Waiting
 
 MAX_BATCH = 4
@@ -36,6 +36,18 @@ def experienced(batch_s: float = 0.1, rows: int = MAX_BATCH) -> Admission:
     return admission
 
 
+class IsIt:
+    """Equal to one request alone: arrays have no equality."""
+
+    def __init__(self, one: Waiting[int]) -> None:
+        self._one = one
+
+    def __eq__(self, other: object) -> bool:
+        return other is self._one
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 def refused(
     admission: Admission, queue: list[Waiting[int]], new: Waiting[int], engine_s: float = 0.0
 ) -> float | None:
@@ -49,23 +61,23 @@ def refused(
 
 def test_who_can_be_answered_in_time_is_let_in() -> None:
     admission = experienced(0.1)
-    assert refused(admission, [request(4)] * 7, request(4)) is None  # the eighth batch: 0.8 s
+    assert refused(admission, [request(4)] * 6, request(4)) is None  # the seventh batch: 0.7 s
 
 
 def test_who_cannot_is_told_when_it_could() -> None:
     admission = experienced(0.1)
     again_s = refused(admission, [request(4)] * 9, request(4))  # the tenth batch: 1.0 s
     assert again_s == pytest.approx(1.0 - SHARE)
-    # by then one batch has left
-    assert refused(admission, [request(4)] * 8, request(4, arrived_s=0.1)) is None
+    # by then three batches have left
+    assert refused(admission, [request(4)] * 6, request(4, arrived_s=again_s + 0.05)) is None
 
 
 def test_the_batch_under_way_counts_for_what_is_left_of_it() -> None:
     admission = experienced(0.5)
     admission.started([request(4)], 10.0)
     assert admission.busy
-    assert refused(admission, [], request(4, arrived_s=10.05)) == pytest.approx(0.05)
-    assert refused(admission, [], request(4, arrived_s=10.2)) is None
+    assert refused(admission, [], request(4, arrived_s=10.125)) == pytest.approx(0.875 - SHARE)
+    assert refused(admission, [], request(4, arrived_s=10.375)) is None
     admission.ended()
     assert not admission.busy
 
@@ -79,7 +91,7 @@ def test_a_batch_that_is_late_is_expected_to_be_late_for_as_long_again() -> None
 
 def test_an_engine_that_is_not_ready_counts() -> None:
     admission = experienced(0.1)
-    assert refused(admission, [], request(4), engine_s=0.7) is None
+    assert refused(admission, [], request(4), engine_s=0.6) is None
     assert refused(admission, [], request(4), engine_s=2.0) == pytest.approx(2.1 - SHARE)
 
 
@@ -97,8 +109,8 @@ def test_what_nobody_has_measured_is_let_in() -> None:
 
 def test_a_kind_that_has_not_run_is_like_its_model_s_others() -> None:
     admission = experienced(0.5)
-    assert admission.expected_s(request(width=9).key, 3) == 0.5
-    assert admission.expected_s(request(model="other").key, 4) == 0.0
+    assert admission.lately(request(width=9).key, 3).expected_s == 0.5
+    assert admission.lately(request(model="other").key, 4).expected_s == 0.0
 
 
 def test_what_varies_is_expected_late() -> None:
@@ -118,7 +130,7 @@ def test_what_is_remembered_does_not_grow() -> None:
     for width in range(3, KINDS + 10):
         admission.took([request(width=width)], 2.0)
     assert len(admission._kinds) == KINDS
-    assert admission.expected_s(request(width=KINDS + 9).key, 1) == 2.0
+    assert admission.lately(request(width=KINDS + 9).key, 1).mean_s == 2.0
 
 
 ROWS = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 2)), min_size=1, max_size=20)
@@ -131,15 +143,37 @@ def test_what_is_ahead_is_what_the_batcher_makes(
     queue: Batcher[int] = Batcher(MAX_BATCH, 0.0, 100)
     for rows, width in arriving:
         queue.add(request(rows, width=width))
-    last, expected = queue.queue[-1], batches_until(queue.queue, MAX_BATCH)
-    left: list[list[Waiting[int]]] = []
-    while not any(one is last for batch in left for one in batch):
+    expected, left = batches_of(queue.queue, MAX_BATCH), []
+    while queue.queue:
         left.append(queue.take(math.inf))
-    *ahead, own = [(batch[0].key, sum(one.rows for one in batch)) for batch in left]
-    assert expected[:-1] == ahead
-    assert expected[-1] == own
+    assert [[id(one) for one in batch] for batch in left] == [
+        [id(one) for one in batch] for batch in expected
+    ]
 
 
-def test_a_batch_that_leaves_before_the_last_request_is_not_counted_behind_it() -> None:
-    others = [request(1), request(4, width=3), request(1)]
-    assert batches_until(others, MAX_BATCH) == [(others[0].key, 2)]
+def test_a_batch_that_leaves_behind_a_request_does_not_keep_it_waiting() -> None:
+    admission = experienced(0.5)
+    assert refused(admission, [request(1), request(4, width=3)], request(1)) is None
+    assert refused(admission, [request(4), request(4, width=3)], request(1)) is not None
+
+
+def test_who_cannot_be_answered_in_time_any_more_is_told_and_the_others_move_up() -> None:
+    admission, queue = experienced(0.25), [request(4) for _ in range(5)]
+    assert refused(admission, queue[:2], queue[2]) is None
+    told = admission.hopeless(queue, 0.375)  # two end in time
+    assert [request for request, _ in told] == [IsIt(one) for one in queue[2:]]
+    assert [error.retry_after_s for _, error in told] == pytest.approx([0.125] * 3)
+    admission.took([request(4)], 1.25)  # 0.5 s are expected now
+    assert len(admission.hopeless(queue, 0.375)) == 4
+
+
+def test_who_is_late_leaves_room_for_those_behind() -> None:
+    admission = experienced(0.5)
+    queue = [request(4), request(4, limit_s=0.75), request(4)]
+    assert [request for request, _ in admission.hopeless(queue, 0.0)] == [IsIt(queue[1])]
+
+
+def test_somebody_always_finds_out_whether_it_is_still_so_slow() -> None:
+    admission, queue = experienced(5.0), [request(4), request(4)]
+    assert [one for one, _ in admission.hopeless(queue, 0.0)] == [IsIt(queue[0])]
+    assert admission.hopeless(queue[1:], 0.0) == []
