@@ -6,6 +6,7 @@ want of a package is left out. A test whose marker needs what this machine lacks
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -156,6 +157,14 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.fail(f"{script.name} failed:\n{done.stderr[-3000:]}")
     return root
 
+
+# A slow machine is no failure; what CI wants besides stays.
+with contextlib.suppress(ModuleNotFoundError):
+    from hypothesis import HealthCheck, settings
+
+    slow_is_fine = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("patient", slow_is_fine)
+    settings.load_profile("patient")
 
 # A run in the background (nohup, some CI) ignores SIGINT, and so would every child it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
