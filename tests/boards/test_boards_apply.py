@@ -210,8 +210,13 @@ def test_what_serves_is_never_pruned(board: Board, runner: Runner) -> None:
     apply(Prune(why="test", paths=(paths.release("old"), paths.release("gone"))), runner)
     with pytest.raises(ClusterError, match="current points to it"):
         apply(Prune(why="test", paths=(paths.release("good"),)), runner)
-    with pytest.raises(ClusterError, match="/etc/passwd is not a release"):
+    with pytest.raises(ClusterError, match="/etc/passwd is nothing that a push removes"):
         apply(Prune(why="test", paths=("/etc/passwd",)), runner)
+    half = f"{paths.RELEASES}/.making-r.x"
+    for path in (paths.TOKEN, f"{half}/file"):
+        standin.write(board, path, "left")
+    apply(Prune(why="test", paths=(half, paths.TOKEN)), runner)
+    assert not on(board, paths.TOKEN).exists()
     assert board.sh(f"ls -A {paths.RELEASES}") == "good\n"
 
 

@@ -287,3 +287,14 @@ def test_private_keys_are_readable_by_their_owner_only(secured: Secured) -> None
         if path.is_file():
             content = path.read_bytes()
             assert not [key for key in keys if key.encode() in content], path
+
+
+def test_what_is_wished_no_longer_is_taken_away(secured: Secured) -> None:
+    secured.laptop.write()
+    did = secured.laptop.push(secured.goods)
+    assert did.code == 0, did.said
+    for board in secured.boards:
+        assert board.sh("find /etc/prism-edge /etc/wireguard -type f") == "/etc/prism-edge/token\n"
+        assert "prism0" not in board.sh("ip -o link; systemctl list-units 'wg-quick@*'")
+    did = secured.laptop.push(secured.goods)
+    assert (did.code, set(did.states().values())) == (0, {"unchanged"})
