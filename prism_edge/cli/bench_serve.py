@@ -73,7 +73,7 @@ def serve(
 
     prism-edge bench serve --url http://10.77.0.1:8000 --model vit --rate 20 --deadline 0.5
     prism-edge bench serve --overhead
-    prism-edge bench serve --overload 20 --seconds 60 --pixels
+    prism-edge bench serve --overload 20 --seconds 60 --pixels --model vit-b16
     """
     from prism_edge.bench.conditions import hour
     from prism_edge.cli.bench_serve_table import readable

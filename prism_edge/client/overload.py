@@ -22,7 +22,7 @@ from prism_edge.errors import ClusterError
 from prism_edge.serve.tls import trusting
 
 USERS, CALM_S = 16, 10.0  # who find out what can be sustained, and for how long
-PATIENCE, LEAST_DEADLINE_S = 4.0, 1.0  # of users: so many times what those waited, and no less
+PATIENCE, SHORTEST_S, LONGEST_S = 4.0, 1.0, 20.0  # of users: so many times what those waited
 ALONE = 20  # requests one after the other, before and after
 LOOK_S = 0.1
 PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / 2**20
@@ -66,7 +66,9 @@ def overload(
     answered = [one for one in calm if one.status == 200]
     if not answered:
         raise ClusterError(f"{where.url}: none of {len(calm)} requests was answered: {calm[:1]}")
-    deadline_s = wish.deadline_s or max(LEAST_DEADLINE_S, PATIENCE * (middle(calm) or 0.0))
+    deadline_s = wish.deadline_s or min(
+        max(SHORTEST_S, PATIENCE * (middle(calm) or 0.0)), LONGEST_S
+    )
     ask = asking(deadline_s)
     sustained_hz = len(answered) / (max(one.done_s for one in calm) - calm[0].due_s)
     load = Load(
