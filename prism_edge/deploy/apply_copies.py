@@ -125,8 +125,8 @@ def _stage(
     gone = total - sum(file.bytes for file in missing.values())
     try:
         for name, file in missing.items():
-            told = _Told(what, gone, total, progress)
-            runner.put(file.path, f"{making}/{name}", sent=told.sent)
+            told = _teller(what, gone, total, progress)
+            runner.put(file.path, f"{making}/{name}", sent=told)
             gone += file.bytes
     except UnreachableError:
         raise  # what has arrived is used next time
@@ -145,21 +145,19 @@ def _stage(
             )
 
 
-class _Told:
-    """Tells how far a copy is, once per percent."""
+def _teller(
+    what: str, gone: int, total: int, progress: Callable[[str], None]
+) -> Callable[[int], None]:
+    """Tells how far a copy is, once per percent; ``gone`` bytes went before this file."""
+    last = -1
 
-    def __init__(self, what: str, gone: int, total: int, progress: Callable[[str], None]) -> None:
-        self._what, self._gone, self._total, self._progress = what, gone, total, progress
-        self._last = -1
+    def sent(count: int) -> None:
+        nonlocal last
+        if (percent := 100 * (gone + count) // max(total, 1)) != last:
+            last = percent
+            progress(f"sending {what}: {(gone + count) / 1e6:.0f} of {total / 1e6:.0f} MB")
 
-    def sent(self, count: int) -> None:
-        """``count`` bytes of this file have gone."""
-        done = self._gone + count
-        percent = 100 * done // max(self._total, 1)
-        if percent != self._last:
-            self._last = percent
-            mb = f"{done / 1e6:.0f} of {self._total / 1e6:.0f} MB"
-            self._progress(f"sending {self._what}: {mb}")
+    return sent
 
 
 def _check_here(what: str, name: str, file: Local, remedy: str) -> None:

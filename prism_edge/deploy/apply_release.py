@@ -6,12 +6,8 @@ written with the final one, so a rename makes it right; it is run once under eit
 
 from __future__ import annotations
 
-import io
 import json
-import posixpath
-import tarfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from shlex import quote
 
 from prism_edge.deploy import paths
@@ -41,6 +37,7 @@ if grep -qi '^include-system-site-packages *= *true' {environment}/pyvenv.cfg; t
 fi
 {clean} {python} -m venv --without-pip $system "$making/venv"
 find "$making/venv/bin" -type f -delete
+mkdir "$making/etc"
 packages=$({clean} "$making/venv/bin/python" -c \
     'import sysconfig; print(sysconfig.get_path("purelib"))')
 {clean} "$making/venv/bin/python" -m zipfile -e {wheel} "$packages"
@@ -88,13 +85,8 @@ def make_release(step: MakeRelease, runner: Runner, progress: Callable[[str], No
     )
     making = must(runner, failed, command, then=then, timeout_s=900).strip()
     try:
-        must(
-            runner,
-            failed,
-            f"umask 022; tar -x --no-same-owner -f - -C {making}",
-            then=then,
-            stdin=_archive(_files(step)),
-        )
+        for name, (content, mode) in _files(step).items():
+            runner.put(content, f"{making}/{name}", mode=mode)
         _runs(runner, step, f"{making}/venv/bin/python {making}/venv/bin/prism-edge")
         progress("compiling what a start imports")
         compiling = _COMPILE.format(clean=CLEAN, making=making, environment=quote(environment))
@@ -118,21 +110,6 @@ def _files(step: MakeRelease) -> dict[str, tuple[bytes, int]]:
         **{f"etc/{name}": (content, 0o644) for name, content in step.etc.items()},
         "release.json": (manifest, 0o644),
     }
-
-
-def _archive(files: Mapping[str, tuple[bytes, int]]) -> bytes:
-    """They and their directories, as one tar."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        for folder in sorted({posixpath.dirname(name) for name in files} - {"", "venv/bin"}):
-            entry = tarfile.TarInfo(folder)
-            entry.type, entry.mode, entry.mtime = tarfile.DIRTYPE, 0o755, time.time()
-            tar.addfile(entry)
-        for name, (content, mode) in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode, entry.mtime = len(content), mode, time.time()
-            tar.addfile(entry, io.BytesIO(content))
-    return packed.getvalue()
 
 
 def _runs(runner: Runner, step: MakeRelease, program: str) -> None:

@@ -48,22 +48,16 @@ class Here:
         sent: Callable[[int], None] | None = None,
     ) -> None:
         """``target`` holds these bytes, root's. See ``Runner.put``; its directory must be there."""
-        if isinstance(source, bytes):
-            size = len(source)
-            script = put_file.script(target, size, mode)
-            done = self._run(script, root=True, stdin=source, timeout_s=_patience_s(size))
-        else:
-            try:
-                with source.open("rb") as file:
-                    size = os.fstat(file.fileno()).st_size
-                    script = put_file.script(target, size, mode)
-                    done = self._run(script, root=True, stdin=file, timeout_s=_patience_s(size))
-            except OSError as error:
-                raise ClusterError(f"{source} cannot be read: {error.strerror}") from error
+        try:
+            data = source if isinstance(source, bytes) else source.read_bytes()
+        except OSError as error:
+            raise ClusterError(f"{source!s} cannot be read: {error.strerror}") from error
+        line = put_file.script(target, len(data), mode)
+        done = self.run(line, root=True, stdin=data, timeout_s=60 + len(data) / _SLOWEST_BPS)
         if done.code:
-            raise ClusterError(f"board {self.name}: {put_file.fault(target, size, done)}")
+            raise ClusterError(f"board {self.name}: {put_file.fault(target, len(data), done)}")
         if sent is not None:
-            sent(size)
+            sent(len(data))
 
     def get(self, source: str, target: Path) -> None:
         """``target`` holds the bytes of ``source``, read as root. See ``Runner.get``."""
@@ -86,7 +80,7 @@ class Here:
         *,
         root: bool,
         timeout_s: float,
-        stdin: bytes | IO[bytes] | None = None,
+        stdin: bytes | None = None,
         stdout: int | IO[bytes] = subprocess.PIPE,
     ) -> Done:
         become = ["sudo", "-n"] if root and os.geteuid() != 0 else []
@@ -94,12 +88,10 @@ class Here:
         if become:  # what sudo runs may be in a session of its own: only root ends it there
             self._ask_sudo()
             argv = [*become, "timeout", "--signal=KILL", f"{timeout_s}", *argv]
-        given = stdin if isinstance(stdin, bytes) else None
-        source = subprocess.DEVNULL if stdin is None else stdin
         begun_s = time.monotonic()
         process = subprocess.Popen(
             argv,
-            stdin=subprocess.PIPE if isinstance(source, bytes) else source,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=stdout,
             stderr=subprocess.PIPE,
             start_new_session=True,
@@ -107,7 +99,7 @@ class Here:
         late = False
         with process:
             try:
-                out, err = process.communicate(given, timeout_s + (_GRACE_S if become else 0.0))
+                out, err = process.communicate(stdin, timeout_s + (_GRACE_S if become else 0.0))
             except subprocess.TimeoutExpired:
                 late = True
             finally:
@@ -133,7 +125,3 @@ class Here:
         if asked.returncode:
             said = asked.stderr.strip() or "it refuses"
             raise ClusterError(f"{where}; {said}; put sudo before the whole command")
-
-
-def _patience_s(size_bytes: int) -> float:
-    return 60.0 + size_bytes / _SLOWEST_BPS
