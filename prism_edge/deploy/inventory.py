@@ -17,7 +17,8 @@ from prism_edge.settings import SSH, BoardSettings, Settings
 
 GROUP, LEADER = "prism_edge", "prism_edge_leader"
 _DEFAULTS = BoardSettings(name="board", address="address")
-_KEPT = ("power", "device", "dtype", "python")  # of a board, where they are not the default
+# of a board, where they are not the default
+_KEPT = ("power", "power_source", "power_total", "device", "dtype", "python")
 
 Variables: TypeAlias = Mapping[str, object]
 

@@ -91,8 +91,8 @@ def total_of(rails: Collection[str], told: Sequence[str] = ()) -> Total | None:
 
 
 def declared(text: str) -> tuple[str, ...]:
-    """The rails of ``VDD_A + VDD_B``; () of an empty text."""
-    return tuple(filter(None, map(str.strip, text.split("+"))))
+    """The rails of ``VDD_A + VDD_B`` or ``VDD_A,VDD_B``; () of an empty text."""
+    return tuple(text.replace("+", " ").replace(",", " ").split())
 
 
 def rule_of(total: Sequence[str]) -> str:

@@ -43,7 +43,7 @@ class TegrastatsLines:
         self._declared = tuple(total)
         self._say = say
         self._total: Total | None = None
-        self._kinds: set[str] = set()
+        self._kinds = Kinds()
 
     def __call__(self, line: str, t_s: float, monotonic_s: float | None = None) -> Sample | str:
         reading = parse(line)
@@ -51,8 +51,9 @@ class TegrastatsLines:
             self._source = "modelled"
         if reading is None:
             return f"no tegrastats line: {line[:200]!r}"
-        if reading.unknown:
-            self._not_understood(reading.unknown, line)
+        if new := self._kinds.new(reading.unknown):
+            what = ", ".join(map(repr, new))
+            self._say(f"board {self._board}: not understood in tegrastats' line: {what}: {line}")
         if not reading.rails_mw:
             return NO_RAILS
         if self._total is None and not reading.unknown:
@@ -70,17 +71,22 @@ class TegrastatsLines:
             gr3d_load_pct=reading.gr3d_load_pct,
         )
 
-    def _not_understood(self, unknown: Sequence[str], line: str) -> None:
-        kinds = {kind_of(token) for token in unknown} - self._kinds
-        if kinds and len(self._kinds) < KINDS_SAID:
-            self._kinds |= kinds
-            tokens = ", ".join(repr(token) for token in unknown if kind_of(token) in kinds)
-            self._say(f"board {self._board}: not understood in tegrastats' line: {tokens}: {line}")
 
+class Kinds:
+    """The kinds of tokens that were not understood so far, a bounded number of them."""
 
-def kind_of(token: str) -> str:
-    """The shape of a token: two of one kind differ in their numbers only."""
-    return re.sub(r"\d+", "0", token)
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def new(self, tokens: Sequence[str]) -> list[str]:
+        """The first token of every kind that was not there before."""
+        found = []
+        for token in tokens:
+            kind = re.sub(r"\d+", "0", token)  # two of one kind differ in their numbers only
+            if kind not in self._seen and len(self._seen) < KINDS_SAID:
+                self._seen.add(kind)
+                found.append(token)
+        return found
 
 
 class JtopLines:

@@ -7,6 +7,7 @@ the name: ``GPU 0/0`` is a rail, ``GPU@37.5C`` a temperature, ``CPU [..]`` the c
 
 Any field may be absent. What is there has to be understood whole: a token of another shape, a load
 over 100 %, a temperature no board has, and a name printed twice are ``unknown`` and give no value.
+A rail or zone that no known board has may be a new board's, or a digit gone astray (``CPU7 9441``).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from prism_edge.energy.rails import MODULES
 
 OFF_C = -256.0  # what JetPack 5 prints for a zone whose sensor is powered off
 POSSIBLE_C = (-100.0, 200.0)  # beyond, a point was lost: 48.562 is not 48562
@@ -27,9 +30,15 @@ _CLOCKS = rf"(?:{_N}|\[{_N}(?:,{_N})*\])"
 # A line cut after "SWAP 0/3810" must not become a rail called SWAP.
 _NAME = r"(?!(?:I?RAM|SWAP|MTS)\b)[A-Za-z][\w.+-]*"
 _ENGINE = (
-    r"(?:APE|EMC|GR3D2?|ISP|MSENC|NVCSI|NVDEC|NVDLA|NVENC|NVJPG|OFA|PVA|SE|TSEC|VI|VIC)"
-    r"[0-9]{0,2}(?:_FREQ)?"
+    r"(?:GR3D2?|(?:APE|EMC|ISP|MSENC|NVCSI|NVDEC|NVDLA|NVENC|NVJPG|OFA|PVA|SE|TSEC|VI|VIC)[0-9]{0,2})"
+    r"(?:_FREQ)?"
 )
+
+_ZONE = re.compile(
+    r"A0|AO|AUX|[BM]?CPU|CV[0-9]|GPU|PLL|PMIC|SOC[0-9]{1,3}|T(?:board|diode)|thermal"
+    r"|cpu|cv[0-9]|gpu|soc[0-9]{1,3}|tj"
+)
+_RAILS = frozenset(rail for module in MODULES for rail in module.rails)
 
 _DATE = re.compile(r"\s*\d{2}-\d{2}-\d{4}\s+\d{2}:\d{2}:\d{2}(?!\S)", re.ASCII)
 _CORE = re.compile(rf"(?P<load>{_N}|NaN)%(?:@(?P<freq>{_N}))?|off")
@@ -40,10 +49,10 @@ _FIELD = re.compile(
     | (?P<cpu>CPU\s+\[(?P<cores>[^\[\]]*)\](?:@(?P<clock>{_N}))?)
     | (?P<mts>MTS\s+fg\s+{_N}%\s+bg\s+{_N}%)
     | (?P<zone>(?P<zone_name>{_NAME})@(?P<degrees>{_DEGREES})C(?:/{_DEGREES}C)?)
-    | (?P<rail>(?P<rail_name>{_NAME})\s+(?P<mw>{_MW})
+    | (?P<rail>(?!{_ENGINE}\s)(?P<rail_name>{_NAME})\s+(?P<mw>{_MW})
         (?:mW(?:/{_MW}(?:mW)?(?:/{_MW}mW)?)?|/{_MW}|(?<=NaN)))  # an average may lose its unit
     | (?P<gr3d>GR3D_FREQ\s+(?:off|(?P<load>{_N}|NaN)%(?:@{_CLOCKS})?|@{_CLOCKS}))
-    | (?P<engine>{_ENGINE}\s+(?:off|{_N}%(?:@{_CLOCKS})?|@{_CLOCKS}|{_N}))
+    | (?P<engine>(?!GR3D_FREQ\s){_ENGINE}\s+(?:off|{_N}%(?:@{_CLOCKS})?|@{_CLOCKS}|{_N}))
     | (?P<unknown>\S+)
     )(?!\S)""",
     re.VERBOSE | re.ASCII,
@@ -65,7 +74,8 @@ class Reading:
 
     ``gr3d_load_pct`` is None when the GPU's field is absent or carries clocks only. ``temps_c`` and
     ``rails_mw`` use the names as printed; a zone that is off and a rail not connected are absent.
-    ``unknown`` holds what was not understood, as printed.
+    ``unknown`` holds what was not understood, as printed, and rails and zones of a new name, which
+    are kept.
     """
 
     ram_used_mb: float
@@ -131,11 +141,14 @@ def _cpu(draft: _Draft, found: re.Match[str]) -> None:
         draft.cpu = ()
         return
     cores = []
-    for item in filter(None, map(str.strip, found["cores"].split(","))):
-        core = _CORE.fullmatch(item)
-        if core is None or (load := _int(core["load"]) or 0) > 100:
+    for item in found["cores"].split(",") if found["cores"] else ():
+        core = _CORE.fullmatch(item.strip())
+        load = 0 if core is None else _int(core["load"]) or 0
+        if core is None or item != item.strip() or load > 100:
             draft.unknown.append(item)
-        elif core[0] == "off":
+        if core is None or load > 100:
+            continue
+        if core[0] == "off":
             cores.append(Core(load_pct=None, freq_mhz=None))
         else:
             freq_mhz = _int(core["freq"] or found["clock"])
@@ -158,7 +171,7 @@ def _zone(draft: _Draft, found: re.Match[str]) -> None:
     elif found["degrees"] != "NaN" and (degrees := float(found["degrees"])) != OFF_C:
         if POSSIBLE_C[0] <= degrees <= POSSIBLE_C[1]:
             draft.temps_c[name] = degrees
-        else:
+        if name not in draft.temps_c or not _ZONE.fullmatch(name):
             draft.unknown.append(found[0])
 
 
@@ -170,6 +183,8 @@ def _rail(draft: _Draft, found: re.Match[str]) -> None:
         draft.rails_mw.pop(name, None)
     elif found["mw"] != "NaN":
         draft.rails_mw[name] = int(found["mw"])
+        if name not in _RAILS:
+            draft.unknown.append(found[0])
 
 
 def _unknown(draft: _Draft, found: re.Match[str]) -> None:
