@@ -31,10 +31,13 @@ class Offset:
         if not (math.isfinite(self.offset_s) and 0 <= self.bound_s < math.inf):
             raise ValueError(f"offset {self.offset_s} s within {self.bound_s} s is no clock offset")
 
+    def apart(self, other: Offset) -> bool:
+        """The two cannot both be true of clocks that run evenly."""
+        return abs(self.offset_s - other.offset_s) > self.bound_s + other.bound_s
+
     def differs(self, other: Offset) -> bool:
-        """The two cannot both be true of a clock that runs evenly, or this one is far better."""
-        apart = abs(self.offset_s - other.offset_s) > self.bound_s + other.bound_s
-        return apart or self.bound_s < other.bound_s / 2
+        """It says something new: the other cannot be true as well, or is known far worse."""
+        return self.apart(other) or self.bound_s < other.bound_s / 2
 
 
 def measured(sent_s: float, answered_s: float, leader_s: float) -> Offset:

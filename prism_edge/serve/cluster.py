@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from prism_edge.energy.clocks import Offset
 from prism_edge.energy.sample import Sample
 from prism_edge.engine.client import EngineGoneError
 from prism_edge.engine.messages import Message
@@ -33,6 +34,7 @@ class Cluster:
         self._state = State(order=tuple(board.name for board in settings.ranked))
         self._store_port: int | None = None
         self._closed = (float("-inf"), "")  # when an epoch was last given up by us, and why
+        self._clocks: dict[str, Offset] = {}  # of workers, as last written down
         self._heard: dict[str, float] = {}  # when each worker last said hello, seated or not
         self.engine: Supervisor | None = None
 
@@ -107,22 +109,27 @@ class Cluster:
                 left=None if said["left"] is None else int(said["left"]),
                 leaving=bool(said.get("leaving", False)),
             )
-            for t_s, power_w, source in said["power"]:
-                self._record.sample(
-                    Sample(board=board, t_s=float(t_s), power_w=float(power_w), source=source)
-                )
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            samples = [_sample(board, *reading) for reading in said["power"]]
+            clock = said.get("clock")
+            offset = clock and Offset(offset_s=float(clock[0]), bound_s=float(clock[1]))
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"not a hello: {error!r}; does the board run this version?") from error
+        if offset and (board not in self._clocks or offset.differs(self._clocks[board])):
+            self._clocks[board] = offset
+            self._record.clock(board, offset)
+        for sample in samples:
+            self._record.sample(sample)
         self._heard[board] = time.monotonic()
         self._state = lifecycle.hello(self._state, hello, self._heard[board])
         self.tick()
         seat = lifecycle.seat_of(self._state, board)
         if seat is None or self._store_port is None:
-            return {"seat": None}
+            return {"seat": None, "now_s": time.time()}
         epoch, rank, size = seat
         store_host = self._settings.data_address(self._settings.leader)
         where = {"store_host": store_host, "store_port": self._store_port}
-        return {"seat": {"epoch": epoch, "rank": rank, "size": size, **where}}
+        seated = {"epoch": epoch, "rank": rank, "size": size, **where}
+        return {"seat": seated, "now_s": time.time()}
 
     def engine_event(self, message: Message, models: Mapping[str, Served]) -> None:
         """The leader's own engine reports."""
@@ -197,3 +204,22 @@ class Cluster:
             text = f"{epoch.number} {what}: {', '.join(epoch.ranks)}"
             LOG.info("epoch %s", text)
             self._record.event("epoch", text)
+
+
+def _sample(
+    board: str,
+    t_s: object,
+    power_w: object,
+    source: object,
+    beside: Mapping[str, Any] | None = None,
+) -> Sample:
+    """A worker's reading as it travels. Raises what a wrong one makes Python raise."""
+    more = beside or {}
+    return Sample(
+        board=board,
+        t_s=float(t_s),  # type: ignore[arg-type]
+        power_w=float(power_w),  # type: ignore[arg-type]
+        source=source,  # type: ignore[arg-type]
+        gap=None if more.get("gap") is None else str(more["gap"]),
+        events={str(name): int(count) for name, count in more.get("events", {}).items()},
+    )

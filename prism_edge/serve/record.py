@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from prism_edge.energy import clocks
+from prism_edge.energy.clocks import Offset
 from prism_edge.energy.journal import DecisionRow, EventRow, Journal, RequestRow
 from prism_edge.energy.sample import Sample
 from prism_edge.errors import JournalError
@@ -43,6 +45,11 @@ class Record:
             energy_j = max(0.0, (sample.power_w + last[1]) / 2 * passed_s)
             self._metrics.energy(sample.board, sample.source, energy_j)
         self._write(lambda journal: journal.sample(sample))
+
+    def clock(self, board: str, offset: Offset) -> None:
+        """How far a worker's clock is ahead of ours has become known, or is another now."""
+        row = clocks.event(board, offset, time.time())
+        self._write(lambda journal: journal.event(row))
 
     def event(self, kind: str, detail: str) -> None:
         """Something happened, now."""

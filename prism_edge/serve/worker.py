@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from prism_edge.energy.clocks import Offset, measured
 from prism_edge.energy.sample import Sample
 from prism_edge.engine.client import EngineGoneError
 from prism_edge.engine.manifest import PROTOCOL
@@ -33,6 +34,7 @@ from prism_edge.settings import Settings
 LOG = logging.getLogger(__name__)
 HELLO_S = 0.25
 PATIENCE_S = 2.0  # a leader silent for longer has closed the epoch
+HELLOS_TIMED = 40  # the quickest of so many tells the clock's offset
 SAMPLES_KEPT = 4096  # power samples held back while the leader cannot be reached
 
 
@@ -45,6 +47,7 @@ class Worker:
         self._token = token
         self._models: dict[str, Served] = {}
         self._samples: deque[Sample] = deque(maxlen=SAMPLES_KEPT)
+        self._offsets: deque[Offset] = deque(maxlen=HELLOS_TIMED)
         self._seat: int | None = None
         self._left: int | None = None
         self._heard_s = float("-inf")
@@ -147,13 +150,21 @@ class Worker:
             "seat": self._seat,
             "left": self._left,
             "leaving": self.draining,
-            "power": [[s.t_s, s.power_w, s.source] for s in samples],
+            "power": [_reading(sample) for sample in samples],
         }
+        if self._offsets:
+            best = min(self._offsets, key=lambda offset: offset.bound_s)
+            said["clock"] = [best.offset_s, best.bound_s]
+        sent_s, started_s = time.time(), time.monotonic()
         try:
             reply = await client.post("/cluster/hello", json=said)
             reply.raise_for_status()
-            seat = reply.json()["seat"]
-        except (httpx.HTTPError, ValueError, KeyError) as error:
+            took_s = time.monotonic() - started_s
+            answer = reply.json()
+            seat = answer["seat"]
+            if "now_s" in answer:  # not from a leader of before
+                self._heard_clock(measured(sent_s, sent_s + took_s, float(answer["now_s"])))
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             why = f"{type(error).__name__}: {' '.join(str(error).split())}"
             if now_s - self._heard_s > PATIENCE_S and why != self._unheard:
                 LOG.warning("leader unreachable error=%s", why)
@@ -164,6 +175,11 @@ class Worker:
             self._samples.popleft()
         self._heard_s, self._unheard = now_s, None
         self._take_seat(seat)
+
+    def _heard_clock(self, offset: Offset) -> None:
+        if any(offset.apart(other) for other in self._offsets):
+            self._offsets.clear()  # one of the two clocks was set
+        self._offsets.append(offset)
 
     def _take_seat(self, seat: dict[str, Any] | None) -> None:
         """Make the engine join or leave, so that it sits where the leader says."""
@@ -184,3 +200,10 @@ class Worker:
                 self._seat = None
         except EngineGoneError:
             self._seat = None
+
+
+def _reading(sample: Sample) -> list[object]:
+    """As it travels; what lies beside the power only where there is something."""
+    beside = {"gap": sample.gap, "events": dict(sample.events)}
+    more = [beside] if sample.gap is not None or sample.events else []
+    return [sample.t_s, sample.power_w, sample.source, *more]

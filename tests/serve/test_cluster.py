@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from engine_puppet import FINGERPRINT, READY
 
+from prism_edge.energy.clocks import offsets
 from prism_edge.energy.journal import Journal, read
 from prism_edge.engine.client import EngineGoneError
 from prism_edge.engine.manifest import PROTOCOL
@@ -74,7 +76,9 @@ class Board:
             "power": [],
             **changes,
         }
-        seat: dict[str, Any] | None = self.cluster.hello(said)["seat"]
+        answer = self.cluster.hello(said)
+        assert abs(answer["now_s"] - time.time()) < 60
+        seat: dict[str, Any] | None = answer["seat"]
         return seat
 
     def engine_says(self, kind: str, **fields: Any) -> None:
@@ -190,6 +194,23 @@ def test_a_board_comes_in_after_the_current_batch_and_that_is_no_loss(tmp_path: 
         three.journal.close()
 
 
+def test_what_lies_beside_the_power_travels_too(board: Board) -> None:
+    beside = {"gap": "started again", "events": {"oc1": 2}}
+    board.hello(power=[[100.0, 5.0, "sensor"], [100.5, 7.0, "sensor", beside]])
+    board.journal.flush()
+    found = read(board.path)
+    assert [sample.gap for sample in found.samples] == [None, "started again"]
+    assert {event.kind for event in found.events} >= {"gap", "throttle"}
+
+
+def test_clock_offsets_are_written_down_when_they_say_something_new(board: Board) -> None:
+    for clock in ([0.5, 0.01], [0.505, 0.01], None, [0.504, 0.003], [-3600.0, 0.01]):
+        board.hello(**({} if clock is None else {"clock": clock}))
+    board.journal.flush()
+    told = offsets(read(board.path).events)["b"]
+    assert [offset.offset_s for _, offset in told] == [0.5, 0.504, -3600.0]
+
+
 def test_power_in_a_hello_reaches_journal_and_metrics(board: Board) -> None:
     board.hello(power=[[100.0, 5.0, "modelled"], [100.5, 7.0, "modelled"]])
     board.journal.flush()
@@ -213,6 +234,9 @@ def test_power_in_a_hello_reaches_journal_and_metrics(board: Board) -> None:
         {"power": [[1.0, 2.0, "guessed"]]},
         {"power": [[1.0, float("nan"), "sensor"]]},
         {"power": 3},
+        {"clock": [1.0]},
+        {"clock": [1.0, -1.0]},
+        {"clock": ["soon", 1.0]},
     ],
 )
 def test_a_stranger_and_nonsense_are_refused_and_change_nothing(

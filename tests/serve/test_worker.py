@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -37,6 +38,7 @@ class Leader:
         self.tokens: set[str | None] = set()
         self.seat: Mapping[str, object] | None = None
         self.status = 200
+        self.ahead_s: float | None = None  # of its clock, if it says what that is
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -45,7 +47,8 @@ class Leader:
         self.tokens.add(request.headers.get("authorization"))
         if self.status == 200:
             self.heard.append(said)
-        await JSONResponse({"seat": self.seat}, self.status)(scope, receive, send)
+        clock = {} if self.ahead_s is None else {"now_s": time.time() + self.ahead_s}
+        await JSONResponse({"seat": self.seat, **clock}, self.status)(scope, receive, send)
 
     def offer(self, epoch: int) -> None:
         self.seat = {"epoch": epoch, **SEAT}
@@ -123,6 +126,18 @@ def test_a_hello_says_what_the_leader_must_know(stage: Any, tmp_path: Path) -> N
                 "power": [],
             }
             assert leader.tokens == {"Bearer secret"}
+
+    play(scene)
+
+
+def test_it_tells_how_far_its_clock_is_from_the_leaders(stage: Any, tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with working(stage, tmp_path) as (_, leader):
+            for ahead_s in (3600.0, -50.0):  # and is not misled by what it knew before
+                leader.ahead_s = ahead_s
+                await until(lambda a=ahead_s: abs(leader.last.get("clock", [9e9])[0] + a) < 20)
+                offset_s, bound_s = leader.last["clock"]
+                assert abs(offset_s + ahead_s) <= bound_s + 1e-3
 
     play(scene)
 
