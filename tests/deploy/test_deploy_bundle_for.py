@@ -9,23 +9,12 @@ from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import paper_board
 import pytest
 from little_index import fill, only
 
 from prism_edge.deploy.bundle_for import ask, bundle_for, target_of
-from prism_edge.deploy.facts import (
-    Clock,
-    Facts,
-    Identity,
-    Installed,
-    Jtop,
-    Network,
-    PowerMode,
-    PythonFacts,
-    Storage,
-    TorchFacts,
-    UserFacts,
-)
+from prism_edge.deploy.facts import Facts, PythonFacts, TorchFacts
 from prism_edge.deploy.here import Here
 from prism_edge.deploy.target import Target
 from prism_edge.errors import ClusterError
@@ -36,21 +25,9 @@ PINS = {"torch": "2.5.0a0+872d972e41.nv24.8", "numpy": "1.26.4"}
 
 def facts(board: str, python: str | None = "3.10.12", **pins: str) -> Facts:
     """A board as far as a bundle asks."""
-    return Facts(
-        board=board,
-        identity=Identity(architecture="aarch64", kernel="5", system="Ubuntu", hostname=board),
-        python=PythonFacts(executable="/usr/bin/python3", version=python, venv=True)
-        if python
-        else None,
-        torch=TorchFacts(version=pins.get("torch"), pins=pins),
-        power=PowerMode(),
-        network=Network(),
-        storage=Storage(),
-        clock=Clock(),
-        user=UserFacts(name="nvidia", groups=(), sudo="free"),
-        jtop=Jtop(),
-        installed=Installed(),
-    )
+    has = PythonFacts(executable="/usr/bin/python3", version=python, venv=True) if python else None
+    torch = TorchFacts(version=pins.get("torch"), pins=pins)
+    return paper_board.facts(board, python=has, torch=torch)
 
 
 def test_boards_alike_have_one_target() -> None:

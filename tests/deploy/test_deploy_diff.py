@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from paper_board import after, bundle, facts, goods, private, settings, wished
+from paper_board import after, facts, goods, private, settings, wished
 
 from prism_edge.deploy import paths
 from prism_edge.deploy.diff import differences, words, written
@@ -63,9 +63,3 @@ def test_secrets_are_named_and_not_shown(there: str | None) -> None:
     assert "hush" not in shown
     assert "old secret" not in shown
     assert "hush" not in "".join(words(step) for step in made)
-
-
-def test_the_packed_version_is_part_of_the_words() -> None:
-    now = facts()
-    made = steps(wished(now, packed=bundle(version="0.2.0")), now)
-    assert any("serve release 0.2.0-" in words(step) for step in made)

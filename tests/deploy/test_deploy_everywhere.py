@@ -27,7 +27,3 @@ def test_one_that_fails_does_not_stop_the_others() -> None:
         Found(board="away", error="board away: no route"),
         Found(board="a", value="a\n"),
     )
-
-
-def test_no_boards_is_no_work() -> None:
-    assert everywhere([], opened, lambda board, runner: board.name) == ()

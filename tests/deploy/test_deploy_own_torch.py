@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shutil
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from board_python import BoardPython
 from little_index import fill, only, write
 
-from prism_edge.deploy.bundle import Bundle, read_bundle
+from prism_edge.deploy.bundle import Bundle
 from prism_edge.deploy.make_bundle import make_bundle
 from prism_edge.deploy.target import Target
 
@@ -72,19 +71,6 @@ def test_a_bundle_leaves_it_alone(board: BoardPython, bundle: Bundle) -> None:
     assert board.digests() == before
 
 
-def test_prism_edge_itself_asks_for_no_other(
-    board: BoardPython, index: Path, bundle: Bundle
-) -> None:
-    """Its floor for torch is one that NVIDIA's version meets, also where an index is at hand."""
-    before = board.digests()
-    board.install(bundle)
-    own = bundle.local(bundle.own).path
-    done = board.pip("install", "--no-index", "--find-links", index, own)
-    assert done.returncode == 0, done.stdout
-    assert board.says(WHICH) == f"{TORCH} {board.system}/torch/__init__.py"
-    assert board.digests() == before
-
-
 def test_without_constraints_a_floor_of_2_5_replaces_it(
     board: BoardPython, index: Path, tmp_path: Path
 ) -> None:
@@ -109,15 +95,3 @@ def test_with_constraints_the_same_fails_loudly(
     assert "ResolutionImpossible" in done.stdout
     assert board.says(WHICH) == f"{TORCH} {board.system}/torch/__init__.py"
     assert board.digests() == before
-
-
-def test_a_corrupted_wheel_is_not_installed(
-    board: BoardPython, bundle: Bundle, tmp_path: Path
-) -> None:
-    shutil.copytree(bundle.directory, tmp_path / "copy")
-    copy = read_bundle(tmp_path / "copy")
-    path = copy.local(next(file for file in copy.wheels if file.startswith("rich-"))).path
-    path.write_bytes(path.read_bytes() + b"\0")
-    done = board.install(copy)
-    assert done.returncode != 0
-    assert "DO NOT MATCH THE HASHES" in done.stdout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prism_edge.deploy.probes.identity import JETPACK, kernel, l4t, system, words
+from prism_edge.deploy.probes.identity import kernel, l4t, system, words
 from prism_edge.deploy.probes.power import locked, mode
 
 CONFIGURATION = """\
@@ -40,11 +40,6 @@ def test_l4t(line: str, package: str, expected: str | None) -> None:
     assert l4t(line, package) == expected
 
 
-def test_jetpack_of_an_unknown_l4t_is_not_guessed() -> None:
-    assert JETPACK.get("36.4.3") == "6.2"
-    assert JETPACK.get("36.4.5") is None
-
-
 def test_kernel_and_system() -> None:
     assert kernel("aarch64\n5.15.148-tegra\nedge-1\n") == ("aarch64", "5.15.148-tegra", "edge-1")
     assert kernel("aarch64\n5.15.148-tegra\n") is None
@@ -54,12 +49,6 @@ def test_kernel_and_system() -> None:
     assert system("PRETTY_NAME='Some OS'\n") == "Some OS"
     assert system('PRETTY_NAME=""\n') is None
     assert system("NAME=x\n") is None
-
-
-def test_power_mode_by_name() -> None:
-    found = mode(CONFIGURATION, "pmode:0002 fmode:quiet", "", "")
-    assert found.offered == {0: "15W", 1: "MODE_25W", 2: "MAXN_SUPER"}
-    assert (found.current, found.default) == ("MAXN_SUPER", "MODE_25W")
 
 
 @pytest.mark.parametrize(

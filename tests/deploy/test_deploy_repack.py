@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import venv
 import zipfile
 from base64 import urlsafe_b64encode
 from pathlib import Path
@@ -120,27 +119,3 @@ def test_a_wheel_that_pip_builds_makes_the_same(tmp_path: Path) -> None:
     subprocess.run([*pip, "--target", str(built), str(checkout)], check=True, timeout=250)
     assert not (built / "pyproject.toml").exists()
     assert repacked_by(built, tmp_path / "1") == repacked_by(checkout, tmp_path / "2")
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_the_wheel_installs_and_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Into a fresh environment, which sees typer and rich of this one."""
-    monkeypatch.delenv("PYTHONPATH", raising=False)
-    wheel = repack(tmp_path)
-    environment = tmp_path / "venv"
-    venv.create(environment, with_pip=False)
-    python = environment / "bin/python"
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps"]
-    subprocess.run([*pip, "--no-index", str(wheel)], check=True, timeout=110)
-    site = next(environment.glob("lib/python*/site-packages"))
-    ours = Path(sys.executable).parents[1] / site.relative_to(environment)
-    (site / "theirs.pth").write_text(f"{ours}\n")
-    command = [str(environment / "bin/prism-edge"), "--version"]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=110, check=True
-    )
-    assert done.stdout.strip() == prism_edge.__version__
-    where = [str(python), "-c", "import prism_edge; print(prism_edge.__file__)"]
-    found = subprocess.run(where, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert Path(found.strip()) == site / "prism_edge/__init__.py"

@@ -27,8 +27,6 @@ def test_the_id_is_that_of_the_content_in_any_order() -> None:
         "3.10", "aarch64", dict(reversed(WHEELS.items())), dict(reversed(PINS.items())), True
     )
     assert one == other
-    assert len(one) == 12
-    assert int(one, 16) >= 0
 
 
 @pytest.mark.parametrize(
