@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import queue
 import subprocess
@@ -27,6 +28,7 @@ from prism_edge.settings import ModelSettings
 from prism_edge.tables.staging_rule import AUTO
 
 Popen = Callable[[Sequence[str]], "subprocess.Popen[bytes]"]
+PIPE_BYTES = 1 << 20  # an image in one piece, and the most that Linux gives without being asked
 KINDS: dict[str, type[PrismError]] = {
     kind.__name__: kind
     for kind in (InputError, TooLargeError, PlanError, ModelError, PeerLostError)
@@ -57,7 +59,11 @@ def engine_argv(
 
 def local_popen(argv: Sequence[str]) -> subprocess.Popen[bytes]:
     """A child of this process with pipes on stdin and stdout; stderr is shared."""
-    return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    for stream in (process.stdin, process.stdout):
+        with contextlib.suppress(OSError):  # more than this user may have: then in more pieces
+            fcntl.fcntl(cast(BinaryIO, stream), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return process
 
 
 class EngineGoneError(ClusterError):

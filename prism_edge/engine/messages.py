@@ -49,7 +49,7 @@ def read_message(stream: BinaryIO) -> Message | None:
     size = LENGTH.unpack(prefix.ljust(LENGTH.size, b"\xff"))[0]
     if size > MAX_HEADER_BYTES:
         raise EOFError(f"not an engine's message: it begins with {prefix!r}")
-    kind, fields, listed = json.loads(_exactly(stream, size))
+    kind, fields, listed = json.loads(bytes(_exactly(stream, size)))
     arrays = {}
     for name, dtype, shape in listed:
         data = _exactly(stream, math.prod(shape) * np.dtype(dtype).itemsize)
@@ -57,13 +57,12 @@ def read_message(stream: BinaryIO) -> Message | None:
     return Message(kind, fields, arrays)
 
 
-def _exactly(stream: BinaryIO, size: int) -> bytearray:
-    buffer = bytearray(size)
-    view = memoryview(buffer)
+def _exactly(stream: BinaryIO, size: int) -> memoryview:
+    view = np.empty(size, np.uint8).data  # a bytearray would be filled with zeros first
     start = 0
     while start < size:
         count = stream.readinto(view[start:])  # type: ignore[attr-defined]
         if not count:
             raise EOFError(f"the stream ended after {start} of {size} bytes")
         start += count
-    return buffer
+    return view

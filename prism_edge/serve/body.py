@@ -48,7 +48,7 @@ class Held:
         self.held_bytes = 0
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
+async def read_body(request: Request, max_bytes: int) -> bytes | bytearray:
     """The body, at most ``max_bytes`` as sent and as unpacked; it counts as ``state.held``.
 
     Raises HTTPException 413 (too large) and 415 (an encoding other than gzip and deflate),
@@ -72,13 +72,13 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
             raise _too_large(max_bytes)
         held.take(len(chunk))
     if encoding == "identity":
-        return bytes(body)
-    unpacked = unpack(bytes(body), max_bytes)
+        return body
+    unpacked = unpack(body, max_bytes)
     held.take(len(unpacked))
     return unpacked
 
 
-def unpack(packed: bytes, max_bytes: int) -> bytes:
+def unpack(packed: bytes | bytearray, max_bytes: int) -> bytes:
     """What gzip or zlib packed; never more than ``max_bytes`` of it is made."""
     unpacker = zlib.decompressobj(GZIP_OR_ZLIB)
     try:

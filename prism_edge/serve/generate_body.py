@@ -27,7 +27,7 @@ class GenerateRequest:
     timeout_us: Parameter | None
 
 
-def decode_generate(body: bytes, *, stream: bool) -> GenerateRequest:
+def decode_generate(body: bytes | bytearray, *, stream: bool) -> GenerateRequest:
     """The request in ``body``; ``stream``: whether it was sent where answers stream. Every
     malformed one is an ``InputError``."""
     document = parse_object(body)

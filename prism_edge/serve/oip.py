@@ -37,7 +37,7 @@ class InferRequest:
     parameters: Mapping[str, Parameter]
 
 
-def parse_object(text: bytes) -> dict[str, object]:
+def parse_object(text: bytes | bytearray) -> dict[str, object]:
     """The JSON object that a body is."""
     try:
         document = json.loads(text.decode())
@@ -81,7 +81,7 @@ def decode_request(body: bytes | bytearray, header_length: int | None) -> InferR
     )
 
 
-def index_filter(body: bytes) -> bool:
+def index_filter(body: bytes | bytearray) -> bool:
     """Whether a repository index request asks for the ready models only; an empty body does not."""
     return bool(body) and _flag("ready", parse_object(body).get("ready") or False)
 
