@@ -6,13 +6,15 @@ board (those in its network namespace) have used since the last line::
     VDD_IN = 4.7 W + 6.0 W x utilisation of the board's core
 
 4.7 W is what an idle Orin Nano prints (public JetPack 6 lines), 6.0 W a plausible busy one; they
-stand for no board. Two labs can be compared by them as far as CPU time can, and no further.
+stand for no board. Two labs can be compared by them as far as CPU time can, and no further. A file
+of lines says so at its head.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import stat
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -157,9 +159,12 @@ def main(argv: Sequence[str]) -> int:
     print(_LABEL, file=sys.stderr, flush=True)
     try:
         if options.logfile is None:
+            if stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode):
+                print(_LABEL, flush=True)
             _watch(options.interval / 1e3, options.board_by, lambda line: print(line, flush=True))
         else:
             with options.logfile.open("a", buffering=1) as log:
+                print(_LABEL, file=log)
                 _watch(options.interval / 1e3, options.board_by, lambda line: print(line, file=log))
     except BrokenPipeError:
         # Who read us has gone; Python would complain again when it closes stdout.

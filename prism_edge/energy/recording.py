@@ -13,7 +13,7 @@ from prism_edge.energy.meter import Curve
 from prism_edge.energy.rails import NO_RAILS, OUTSIDE_MODULE, total_of, unknown_total
 from prism_edge.energy.rows import EventRow, RequestRow
 from prism_edge.energy.sample import Label, Sample
-from prism_edge.energy.source import TegrastatsLines
+from prism_edge.energy.source import MODELLED, TegrastatsLines
 from prism_edge.energy.stamps import BY_DATE, BY_OFFSET, offset_of, times
 from prism_edge.energy.tegrastats import parse
 from prism_edge.energy.uncertainty import PRINTED_STEP_W, SENSOR_STEP_W
@@ -22,7 +22,6 @@ from prism_edge.errors import EnergyError
 MARGIN_S = 10.0  # of samples beside what is asked for: a window's ends lie between samples
 BY_JOURNAL = "CLOCK_REALTIME, of all boards the leader's"
 DATE_BOUND_S = 0.5  # of whole seconds
-MODELLED_LINE = "tegrastats: emulated board"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,7 +121,7 @@ def _of_log(path: Path, interval_s: float | None, total: Sequence[str], board: s
         raise EnergyError(
             f"{path}: cannot be read: {error.strerror}; name a journal or a tegrastats log"
         ) from error
-    label: Label = "modelled" if MODELLED_LINE in text else "sensor"
+    label: Label = "modelled" if MODELLED in text else "sensor"
     lines = [line for line in text.splitlines() if parse(_printed(line)) is not None]
     if not lines:
         raise EnergyError(f"{path}: is no journal, and no line of it is one of tegrastats'")

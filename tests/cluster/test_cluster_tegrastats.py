@@ -121,13 +121,23 @@ def test_the_log_file_is_appended_to(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("before\n")
     with start("--interval", "20", "--logfile", str(log), "--readall", "--verbose") as process:
-        while log.read_text().count("\n") < 3:
+        while log.read_text().count("\n") < 4:
             assert process.poll() is None
         process.terminate()
         out, _ = process.communicate(timeout=10)
     assert out == ""
     assert log.read_text().startswith("before\n")
-    assert parse(log.read_text().splitlines()[1]) is not None
+    assert "MODELLED" in log.read_text().splitlines()[1]
+    assert parse(log.read_text().splitlines()[2]) is not None
+
+
+def test_lines_sent_to_a_file_say_at_its_head_that_they_are_modelled(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("w") as file, subprocess.Popen([*ARGV, "--interval", "20"], stdout=file) as meter:
+        while log.read_text().count("\n") < 2:
+            assert meter.poll() is None
+        meter.terminate()
+    assert "MODELLED" in log.read_text().splitlines()[0]
 
 
 def test_an_interrupt_and_a_reader_that_leaves_end_it_quietly() -> None:
