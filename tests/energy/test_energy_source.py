@@ -17,7 +17,7 @@ import pytest
 import prism_edge
 from prism_edge.energy.replay import EmptySource, ReplaySource
 from prism_edge.energy.sample import PowerSource, Sample
-from prism_edge.energy.source import JtopLines, jtop_source, tegrastats_source
+from prism_edge.energy.source import JtopLines, TegrastatsLines, jtop_source, tegrastats_source
 from prism_edge.errors import EnergyError
 
 NO_RAILS = "RAM 1/2MB (lfb 1x4MB) CPU [1%@2] cpu@40C"
@@ -260,6 +260,39 @@ def test_damaged_lines_are_skipped(board: Path) -> None:
     assert [sample.power_w for sample in samples] == [5.0, 5.5, 6.0]
 
 
+def test_a_board_without_a_known_total_gives_its_rails(board: Path) -> None:
+    install(board, *[f"{NO_RAILS} NEW_A 5000mW/5mW NEW_B 700mW/5mW"] * 3)
+    sample = take(tegrastats_source(board="edge-1"), 1)[0]
+    assert (sample.power_w, sample.rule) == (None, None)
+    assert sample.rails_mw == {"NEW_A": 5000, "NEW_B": 700}
+    told = take(tegrastats_source(board="edge-1", total=("NEW_A", "NEW_B")), 1)[0]
+    assert (told.power_w, told.rule) == (5.7, "declared: NEW_A + NEW_B")
+
+
+def test_a_board_that_says_it_is_emulated_is_modelled(board: Path) -> None:
+    install(board, "tegrastats: emulated board: power is MODELLED", line(1), line(2))
+    assert take(tegrastats_source(board="edge-1"), 1)[0].source == "modelled"
+
+
+THOR = "VDD_GPU 1000mW/1mW VDD_CPU_SOC_MSS 2000mW/1mW VIN_SYS_5V0 3000mW/1mW"
+
+
+def test_a_rail_missing_from_a_line_leaves_the_total_unknown() -> None:
+    """Thor without its VIN for a moment is not a sum of rails."""
+    said: list[str] = []
+    read = TegrastatsLines(board="edge-1", say=said.append)
+    lines = [f"{THOR} VIN 9000mW/1mW", THOR, f"{THOR} VIN 9x0mW/1mW", f"{THOR} VIN 8000mW/1mW"]
+    found = [read(f"RAM 1/2MB {text}", 1.0) for text in lines]
+    assert [isinstance(one, Sample) and (one.power_w, one.rule) for one in found] == [
+        (9.0, "VIN"),
+        (None, "VIN"),
+        (None, "VIN"),
+        (8.0, "VIN"),
+    ]
+    assert len(said) == 1
+    assert "board edge-1: not understood in tegrastats' line: 'VIN', '9x0mW/1mW': RAM" in said[0]
+
+
 def test_intervals_below_the_floor_are_refused() -> None:
     with pytest.raises(ValueError, match="interval_ms is 49; allowed: 50 or more"):
         tegrastats_source(board="edge-1", interval_ms=49)
@@ -297,6 +330,14 @@ def test_replay_of_a_bad_file_names_it(tmp_path: Path, text: str | None, message
         path.write_text(text)
     with pytest.raises(EnergyError, match=message):
         take(ReplaySource(board="edge-2", path=path, start_s=0.0))
+
+
+def test_replay_at_its_own_pace_waits(tmp_path: Path) -> None:
+    path = tmp_path / "recorded"
+    path.write_text(f"0.0 {line(4000)}\n0.2 {line(6000)}\n")
+    start_s = time.monotonic()
+    take(ReplaySource(board="edge-2", path=path, start_s=1000.0, speed=2.0))
+    assert time.monotonic() - start_s >= 0.1
 
 
 def test_empty_source_ends_at_once() -> None:
