@@ -48,11 +48,11 @@ class Lately:
 @dataclass(slots=True)
 class Admission:
     """What is known of batches. A kind that has never run is expected to be like its model's last
-    batches; a model that has never run, to take no time: so somebody finds out."""
+    batches, row by row; a model that has never run, to take no time: so somebody finds out."""
 
     max_batch: int
     _kinds: dict[tuple[Key, int], Lately] = field(default_factory=dict)
-    _models: dict[str, Lately] = field(default_factory=dict)
+    _models: dict[str, Lately] = field(default_factory=dict)  # a row of them
     _under_way: tuple[float, float] | None = None  # since when, and what it was expected to take
 
     @property
@@ -75,12 +75,13 @@ class Admission:
         self._kinds[kind] = found  # the last ones to run are the last ones to be forgotten
         if len(self._kinds) > KINDS:
             del self._kinds[next(iter(self._kinds))]
-        for lately in (found, self._models.setdefault(key[0], Lately())):
-            lately.took(seconds)
+        found.took(seconds)
+        self._models.setdefault(key[0], Lately()).took(seconds / kind[1])
 
     def lately(self, key: Key, rows: int) -> Lately:
         """How long such a batch takes."""
-        return self._kinds.get((key, rows)) or self._models.get(key[0]) or Lately()
+        row = self._models.get(key[0], Lately())
+        return self._kinds.get((key, rows)) or Lately(row.mean_s * rows, row.deviation_s * rows)
 
     def hopeless(
         self, queue: Sequence[Waiting[T]], now_s: float

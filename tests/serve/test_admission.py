@@ -107,9 +107,9 @@ def test_what_nobody_has_measured_is_let_in() -> None:
     assert refused(admission, [request()] * 50, request()) is None
 
 
-def test_a_kind_that_has_not_run_is_like_its_model_s_others() -> None:
+def test_a_kind_that_has_not_run_is_like_its_model_s_others_row_by_row() -> None:
     admission = experienced(0.5)
-    assert admission.lately(request(width=9).key, 3).expected_s == 0.5
+    assert admission.lately(request(width=9).key, 2).expected_s == 0.25
     assert admission.lately(request(model="other").key, 4).expected_s == 0.0
 
 
