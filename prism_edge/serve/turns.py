@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from prism_edge.errors import DeadlineError, UnavailableError
+from prism_edge.serve.admission import SHARE, Lately
 
 
 class Turns:
@@ -17,6 +18,7 @@ class Turns:
         self._most = most
         self._limit = limit
         self._queue: deque[asyncio.Future[None]] = deque()
+        self._lately = Lately()
         self.taken = 0
 
     @property
@@ -25,12 +27,15 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, patience_s: float) -> AsyncIterator[None]:
-        """A turn. Raises ``UnavailableError`` when too many wait, ``DeadlineError`` when none came
-        within ``patience_s``."""
+        """A turn. Raises ``UnavailableError`` when too many wait, or for longer than ``patience_s``
+        if turns are as long as lately; ``DeadlineError`` when none came within ``patience_s``."""
         await self._take(patience_s)
+        loop = asyncio.get_running_loop()
+        start_s = loop.time()
         try:
             yield
         finally:
+            self._lately.took(loop.time() - start_s)
             self._give_back()
 
     async def _take(self, patience_s: float) -> None:
@@ -40,6 +45,13 @@ class Turns:
         if len(self._queue) >= self._limit:
             raise UnavailableError(
                 f"the queue is full ({self._limit} prompts wait); try again shortly", 1.0
+            )
+        wait_s = self._lately.mean_s * (len(self._queue) + 1) / self._most
+        if wait_s > SHARE * patience_s:
+            raise UnavailableError(
+                f"{len(self._queue)} prompts wait: this one's turn would come in about "
+                f"{wait_s:.2g} s, its limit is {patience_s:.3g} s; try again later",
+                wait_s - SHARE * patience_s,
             )
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append(mine)

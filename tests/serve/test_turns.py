@@ -76,6 +76,26 @@ def test_who_waits_in_vain_leaves_the_queue() -> None:
     asyncio.run(scene())
 
 
+def test_who_would_wait_in_vain_is_refused_at_once() -> None:
+    async def scene() -> None:
+        turns = Turns(1, 3)
+        first = Guest(turns)
+        await asyncio.sleep(0.05)
+        await first.leave()  # so long a turn takes
+        second = Guest(turns)
+        await settle()
+        with pytest.raises(UnavailableError, match="0 prompts wait") as refused:
+            await Guest(turns, 0.01).task
+        assert 0 < refused.value.retry_after_s < 60
+        patient = Guest(turns)
+        await second.leave()
+        await settle()
+        assert patient.inside
+        await patient.leave()
+
+    asyncio.run(scene())
+
+
 def test_a_turn_that_comes_to_somebody_who_leaves_goes_on() -> None:
     async def scene() -> None:
         turns = Turns(1, 3)
