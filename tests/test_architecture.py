@@ -45,6 +45,7 @@ LAYERS: dict[str, int] = {
     "generate": 3,
     "request": 3,
     "scatter": 3,
+    "simulate": 3,
     "wire": 3,
     "calibrate": 4,
     "engine": 4,
