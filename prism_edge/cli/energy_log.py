@@ -42,6 +42,7 @@ def log(
     from prism_edge.deploy.here import Here
     from prism_edge.energy.choose import choose, open_source
     from prism_edge.energy.journal_file import Keep
+    from prism_edge.energy.rails import declared
     from prism_edge.energy.supervise import Supervised
 
     if not interval > 0:
@@ -50,7 +51,7 @@ def log(
     choice = choose(source)
     if choice.kind == "none":
         raise EnergyError(f"board {name}: no power sensor: {choice.why}")
-    rails = tuple(rail.strip() for rail in total.split(",") if rail.strip())
+    rails = declared(total)
     head = {
         **conditions(Here(name=name)),
         "source": f"{choice.kind} ({choice.why})",

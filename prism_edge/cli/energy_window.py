@@ -98,17 +98,17 @@ def _load(
     total: str,
     beside_s: float = 0.0,
 ) -> tuple[Recording, list[tuple[float, float]]]:
+    from prism_edge.energy.rails import declared
     from prism_edge.energy.recording import extent_of, recording
 
     if interval is not None and not interval > 0:
         raise typer.BadParameter("--interval is above 0")
-    rails = tuple(name.strip() for name in total.split(",") if name.strip())
     extent = extent_of(file)
     if extent is not None:
         pairs = windows(since, until, extent, is_log=False)
         around = (min(a for a, _ in pairs) - beside_s, max(b for _, b in pairs) + beside_s)
         return recording(file, between=around), pairs
-    found = recording(file, interval_s=interval, total=rails, board=file.stem)
+    found = recording(file, interval_s=interval, total=declared(total), board=file.stem)
     return found, windows(since, until, (found.first_s, found.last_s), is_log=True)
 
 
