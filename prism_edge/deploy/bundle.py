@@ -6,7 +6,7 @@ A directory: ``bundle.json`` and ``wheels/*.whl``. It is complete once it exists
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -72,16 +72,6 @@ class Bundle:
             return f"has {size} bytes and not {promised.bytes}"
         found = files.local(promised.path).sha256
         return None if found == promised.sha256 else f"has another sha256 ({found[:12]}...)"
-
-    def verify(self, tell: Callable[[str], None] | None = None) -> None:
-        """Every wheel is what was promised. ``tell`` hears each file name first."""
-        for file in self.wheels:
-            if tell:
-                tell(file)
-            problem = self.problem(file)
-            if problem:
-                path = self.directory / WHEELS / file
-                raise ClusterError(f"{path}: {problem}; copy the bundle again, or {AGAIN}")
 
     def misfits(self, python: str, machine: str, pins: Mapping[str, str]) -> list[str]:
         """Why it is not for a board with this Python (3.10.12), machine and own packages."""

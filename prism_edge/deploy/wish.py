@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from prism_edge.deploy import paths
@@ -75,14 +75,6 @@ class Mesh:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Private:
-    """What only this board gets: its certificate, its part of the mesh."""
-
-    files: tuple[SharedFile, ...] = ()
-    mesh: Mesh | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """One board as it shall be. ``etc``: the files of its release."""
 
@@ -113,11 +105,13 @@ def wish_of(
     facts: Facts,
     bundle: Bundle,
     goods: Goods,
-    private: Private,
+    files: Sequence[SharedFile] = (),
+    mesh: Mesh | None = None,
 ) -> Wish:
     """What ``board`` shall be; whether that can be done is for ``steps`` to say.
 
-    ``facts``: which interpreter and torch of its own releases are built on.
+    ``facts``: which interpreter and torch of its own releases are built on. ``files``, ``mesh``:
+    what only this board gets.
     """
     own_torch = "torch" in bundle.pins
     python = "" if facts.python is None else facts.python.executable
@@ -152,8 +146,8 @@ def wish_of(
         manifest={"id": release, "board": board.name, **inside},
         models=goods.models,
         tables=goods.tables,
-        files=(*goods.files, *private.files),
-        mesh=private.mesh,
+        files=(*goods.files, *files),
+        mesh=mesh,
     )
 
 

@@ -25,7 +25,6 @@ from prism_edge.deploy.wish import (
     Goods,
     Mesh,
     Model,
-    Private,
     SharedFile,
     Wish,
     check_deployable,
@@ -73,7 +72,7 @@ class Wishes:
     def files(self) -> tuple[str, ...]:
         """Paths on boards whose state a wish is compared with."""
         names = [board.name for board in self._settings.boards][:1]
-        shared = (*self._goods.files, *self._private(names[0], {}).files)
+        shared = (*self._goods.files, *self._certified(names[0]))
         mesh = self._mesh(names[0], {})
         wished = [file.path for file in (*shared, *(mesh.files if mesh else ()))]
         return tuple(dict.fromkeys([*wished, *paths.SHARED]))
@@ -83,8 +82,8 @@ class Wishes:
         refuse_board(facts, self._settings, board)  # no bundle could be made for it
         bundle = self._bundle(facts)
         known = self._known(keys) if self._settings.mesh.subnet else {}
-        private = self._private(board.name, known)
-        return wish_of(self._settings, board, facts, bundle, self._goods, private)
+        files, mesh = self._certified(board.name), self._mesh(board.name, known)
+        return wish_of(self._settings, board, facts, bundle, self._goods, files, mesh)
 
     def _bundle(self, facts: Facts) -> Bundle:
         """The first that fits; the first of all, if none does: steps say why it does not."""
@@ -100,18 +99,16 @@ class Wishes:
         has = (python, facts.identity.architecture, facts.torch.pins)
         return next((one for one in self._bundles if not one.misfits(*has)), self._bundles[0])
 
-    def _private(self, board: str, keys: Mapping[str, str]) -> Private:
-        files: tuple[SharedFile, ...] = ()
-        if self._certificates is not None:
-            certificate, key = self._certificates.boards[board]
-            files = (
-                SharedFile(
-                    path=paths.AUTHORITY, content=self._certificates.authority, restarts=True
-                ),
-                SharedFile(path=paths.CERTIFICATE, content=certificate, restarts=True),
-                secret(paths.CERTIFICATE_KEY, key),
-            )
-        return Private(files=files, mesh=self._mesh(board, keys))
+    def _certified(self, board: str) -> tuple[SharedFile, ...]:
+        if self._certificates is None:
+            return ()
+        certificate, key = self._certificates.boards[board]
+        authority = self._certificates.authority
+        return (
+            SharedFile(path=paths.AUTHORITY, content=authority, restarts=True),
+            SharedFile(path=paths.CERTIFICATE, content=certificate, restarts=True),
+            secret(paths.CERTIFICATE_KEY, key),
+        )
 
     def _mesh(self, board: str, keys: Mapping[str, str]) -> Mesh | None:
         if not self._settings.mesh.subnet:

@@ -39,7 +39,7 @@ from prism_edge.deploy.step import (
     StartMesh,
     Step,
 )
-from prism_edge.deploy.wish import Goods, Mesh, Model, Private, SharedFile, Wish, wish_of
+from prism_edge.deploy.wish import Goods, Mesh, Model, SharedFile, Wish, wish_of
 from prism_edge.settings import BoardSettings, ModelSettings, Settings
 
 TORCH = "2.5.0a0+872d972e41.nv24.8"
@@ -154,11 +154,11 @@ def goods(
     )
 
 
-def private(mesh: str | None = None) -> Private:
+def private(mesh: str | None = None) -> Mesh | None:
     if mesh is None:
-        return Private()
+        return None
     file = SharedFile(path="/etc/wireguard/prism0.conf", content=mesh.encode(), mode=0o600)
-    return Private(mesh=Mesh(interface="prism0", files=(file,)))
+    return Mesh(interface="prism0", files=(file,))
 
 
 def wished(
@@ -167,11 +167,11 @@ def wished(
     cluster: Settings | None = None,
     packed: Bundle | None = None,
     sent: Goods | None = None,
-    own: Private | None = None,
+    own: Mesh | None = None,
 ) -> Wish:
     now, cluster = now or facts(), cluster or settings()
     board = cluster.board(now.board)
-    return wish_of(cluster, board, now, packed or bundle(), sent or goods(), own or private())
+    return wish_of(cluster, board, now, packed or bundle(), sent or goods(), mesh=own)
 
 
 def after(now: Facts, steps: Iterable[Step]) -> Facts:

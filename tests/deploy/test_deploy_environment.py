@@ -39,7 +39,7 @@ def test_a_bundle_is_all_that_a_board_needs(
         python=f"3.{sys.version_info[1]}", machine=platform.machine(), pins={"torch": TORCH}
     )
     bundle = make_bundle(target, tmp_path / "bundle")
-    bundle.verify()
+    assert not any(map(bundle.problem, bundle.wheels))
     assert "torch" not in {wheel.name for wheel in bundle.wheels.values()}
 
     board = BoardPython(tmp_path / "board")

@@ -52,7 +52,7 @@ def test_a_bundle_for_another_python_and_machine(index: Path, tmp_path: Path) ->
     assert not {"nvidia-x", "torch", "numpy"} & set(found)
     assert found["transformers"] == "5.14.0"  # the newest for torch 2.5
     assert read_bundle(tmp_path / "out") == made
-    made.verify()
+    assert not any(map(made.problem, made.wheels))
     wheels = {path.name for path in (tmp_path / "out/wheels").iterdir()}
     assert wheels == set(made.wheels)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"bundle.json", "wheels"}
@@ -80,7 +80,7 @@ def test_a_second_call_asks_no_index(own: str, index: Path, tmp_path: Path) -> N
     second = make_bundle(ORIN, tmp_path / "out", tell=told.append)
     assert second.third_party == first.third_party
     assert "there already" in told[0]
-    second.verify()
+    assert not any(map(second.problem, second.wheels))
 
 
 def test_a_damaged_wheel_is_fetched_again_and_the_others_stay(index: Path, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_damaged_wheel_is_fetched_again_and_the_others_stay(index: Path, tmp_p
     for path in index.glob("pandas-*"):
         path.unlink()  # only the bundle has it
     second = make_bundle(ORIN, tmp_path / "out")
-    second.verify()
+    assert not any(map(second.problem, second.wheels))
     assert versions(second) == {**versions(first), "rich": "101"}
 
 
