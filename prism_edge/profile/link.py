@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 from prism_edge.profile.engines import Engines
 from prism_edge.profile.measured import Measured
@@ -108,7 +109,7 @@ def _tried(
         return [], None
     cells: list[_Cell] = []
     for size, larger in zip(known, [*known[1:], None], strict=True):
-        trial_s = max(_probe(engines, series, size, 1).seconds[0], 1e-6)
+        trial_s = max(_probe(engines, series, size, 1)["seconds"][0], 1e-6)
         most = min(sweep.payload_repeats, int(CELL_S / trial_s / sweep.payload_rounds))
         cells.append(
             _Cell(
@@ -141,21 +142,15 @@ def _visited(engines: Engines, cell: _Cell, names: list[str], turn: int) -> Meas
             latency_s=seconds,
             cpu_s=cpu_s,
         )
-        for index, (seconds, cpu_s) in enumerate(zip(said.seconds, said.cpu_s, strict=True))
+        for index, (seconds, cpu_s) in enumerate(zip(said["seconds"], said["cpu_s"], strict=True))
     )
-    median_s = statistics.median(said.seconds)
+    median_s = statistics.median(said["seconds"])
     text = f"{cell.text}: {median_s * 1e3:.2f} ms"
     return Measured(text=text, key=f"{cell.key}/{turn}", rows=rows)
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
-    seconds: list[float]
-    cpu_s: list[float | None]
-
-
-def _probe(engines: Engines, series: Series, size: int, repeats: int) -> _Said:
-    reply = engines.ask(
+def _probe(engines: Engines, series: Series, size: int, repeats: int) -> Mapping[str, Any]:
+    return engines.ask(
         0,
         "probe",
         ranks=series.ranks,
@@ -163,8 +158,7 @@ def _probe(engines: Engines, series: Series, size: int, repeats: int) -> _Said:
         bytes=size,
         repeats=repeats,
         loaded=series.load == "loaded",
-    )
-    return _Said(reply.fields["seconds"], reply.fields["cpu_s"])
+    ).fields
 
 
 def _between(series: Series, names: list[str]) -> str:

@@ -7,7 +7,6 @@ from collections import defaultdict
 from dataclasses import dataclass
 from statistics import NormalDist, median, stdev
 
-from prism_edge.layout import batch_shares, token_layout
 from prism_edge.schedule.cost import Costs, Prediction, costs_of
 from prism_edge.schedule.events import Aim
 from prism_edge.schedule.policy import Menu, decide
@@ -72,14 +71,17 @@ def _lay_blame(
     if costs.links is not None and math.isfinite(costs.links.exchange.bandwidth_bps):
         link = costs.links.given(rate * costs.links.exchange.bandwidth_bps)
     decision = decide(menu, batch=batch, tokens=tokens, link=link)
-    known = [item for item in decision.considered if isinstance(item, Prediction)]
-    ranking = sorted(known, key=lambda item: item.latency_s)
+    predicted = [item for item in decision.considered if isinstance(item, Prediction)]
+    ranking = sorted(predicted, key=lambda item: item.latency_s)
     for rival in ranking[1 : 1 + RIVALS]:
         best = ranking[0]
         seconds_by: dict[Cell, float] = defaultdict(float)  # what both compute cannot part them
         for sign, item in ((1.0, rival), (-1.0, best)):
-            for cell, seconds in _cells(costs, item, batch, tokens, errors):
-                seconds_by[cell] += sign * seconds
+            for part in item.work.parts:
+                for (own, known, share), spread in zip(part.cells, part.computes, strict=True):
+                    cell = costs.model, share, own, known
+                    if cell in errors:
+                        seconds_by[cell] += sign * spread.mid_s
         cells = {cell: errors[cell] * seconds for cell, seconds in seconds_by.items()}
         error_s = math.sqrt(sum(value**2 for value in cells.values()))
         if error_s == 0:
@@ -88,23 +90,6 @@ def _lay_blame(
         chance = 1 - NormalDist(0, error_s).cdf(gap_s)
         for cell, value in cells.items():
             blame[cell] += chance * (value / error_s) ** 2 * error_s
-
-
-def _cells(
-    costs: Costs, item: Prediction, batch: int, tokens: int, errors: dict[Cell, float]
-) -> list[tuple[Cell, float]]:
-    """The measured cells that decide what ``item`` computes, with their seconds."""
-    found: list[tuple[Cell, float]] = []
-    for (part, count), work in zip(item.plan.parts(batch), item.work.parts, strict=True):
-        layout = token_layout(part, costs.shape, tokens)
-        shares = batch_shares(part, count) if part.method == "split" else (count,) * part.p
-        for rank, share in enumerate(shares):
-            own = layout.own[rank] if part.exchanges else tokens
-            heard = layout.known(rank) if part.exchanges else tokens
-            cell = costs.model, share, own, heard
-            if cell in errors:
-                found.append((cell, work.computes[rank].mid_s))
-    return found
 
 
 def _errors(profile: Profile) -> dict[Cell, float]:

@@ -30,10 +30,12 @@ class Wave:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A part of the batch under one method. By rank: ``computes``; ``free``, the share of a block
-    that needs no message and is computed while one travels; bytes of ``inputs`` and ``outputs``."""
+    """A part of the batch under one method. By rank: ``cells``, own tokens, known ones and batch of
+    what it ``computes``; ``free``, the share of a block that needs no message and is computed while
+    one travels; bytes of ``inputs`` and ``outputs``."""
 
     split: bool
+    cells: tuple[tuple[int, int, int], ...]
     computes: tuple[Spread, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
@@ -152,17 +154,19 @@ def _part(
 ) -> Part | str:
     layout = token_layout(plan, shape, tokens)
     shares = batch_shares(plan, batch) if plan.method == "split" else (batch,) * plan.p
-    computes = []
+    cells, computes = [], []
     for rank, share in enumerate(shares):
         own, known = (layout.own[rank], layout.known(rank)) if plan.exchanges else (tokens, tokens)
         if share == 0:
             return f"rank {rank} would have no sample of a batch of {batch}"
+        cells.append((own, known, share))
         spread = clock.time(rank, own, known, share)
         if spread is None:
             return f"not profiled: n={own}, M={known}, batch {share} on rank {rank}"
         computes.append(spread)
     return Part(
         split=plan.method == "split",
+        cells=tuple(cells),
         computes=tuple(computes),
         inputs=tuple(input_bytes(layout, rank, batch) for rank in range(plan.p)),
         outputs=tuple(output_bytes(layout, rank, batch) for rank in range(plan.p)),
