@@ -1,7 +1,7 @@
 """The journal: every sample, executed batch, event and decision of one leader, in one SQLite file.
 
 Appending is a queue operation and never waits for the disk, so an event loop may do it; a thread
-writes what has gathered once a second. A killed process loses at most that second and leaves a
+writes what has gathered twice a second. A killed process loses at most a second and leaves a
 readable file (WAL), and so does a power cut: every commit is synced. Readers work while the writer
 is open. What cannot be written, because the disk is full, waits in memory until it can be; of what
 no longer fits there, the file is told how much it was. The oldest rows go by age and by size of the
@@ -48,6 +48,7 @@ __all__ = [
 ]
 
 KEPT = 20_000  # rows that wait in memory while the file cannot be written
+FLUSH_S = 0.5
 SLOWER = 5.0  # trying again, than writing
 ROOM_S = 60.0  # between looks at how old and how large it is
 
@@ -87,7 +88,7 @@ class Journal:
         power: Mapping[str, str],
         conditions: Mapping[str, str] | None = None,
         keep: Keep | None = None,
-        flush_every_s: float = 1.0,
+        flush_every_s: float = FLUSH_S,
     ) -> Journal:
         """A writer on ``path``: a new file, or one of the same cluster and kind to be continued.
 

@@ -237,13 +237,22 @@ def certify(directory: Path, settings: Path) -> None:
 
 @contextmanager
 def pair(
-    directory: Path, models: Mapping[str, Path], *, tls: bool = False, **limits: float
+    directory: Path,
+    models: Mapping[str, Path],
+    *,
+    tls: bool = False,
+    host: LocalHost = HERE,
+    **limits: float,
 ) -> Iterator[Pair]:
     """Boards a and b over loopback; the worker's settings name the port the leader found."""
     token, file = "sesame", directory / "token"
     file.write_text(f"{token}\n")
     file.chmod(0o600)
-    trust: Any = {"token": token, "authority": directory / "authority.crt" if tls else None}
+    trust: Any = {
+        "host": host,
+        "token": token,
+        "authority": directory / "authority.crt" if tls else None,
+    }
     if tls:
         certify(directory, cluster_toml(directory / "plain.toml", models=models, port=0))
 

@@ -9,11 +9,13 @@ import prism_edge
 
 ROOT = Path(prism_edge.__file__).parent
 WHILE_SERVING = ("serve", "engine", "transport", "schedule", "energy", "families", "tensors")
-STAMPS = {  # rows of the journal and power samples
+STAMPS = {  # rows of the journal, power samples, and how far the boards' clocks are apart
     "energy/child.py",
-    "energy/jtop.py",
     "energy/journal.py",
+    "energy/sampler.py",
+    "serve/cluster.py",
     "serve/record.py",
+    "serve/worker.py",
 }
 
 
