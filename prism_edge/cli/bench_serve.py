@@ -44,6 +44,12 @@ def serve(
         float | None,
         typer.Option(help="instead: so many times the rate that it can sustain", min=1.0),
     ] = None,
+    health: Annotated[
+        bool,
+        typer.Option(
+            "--health", help="instead: how soon /metrics and health answer beside --concurrency"
+        ),
+    ] = False,
     seconds: Annotated[float, typer.Option(help="how long", min=0.1)] = 30.0,
     batch: Annotated[int, typer.Option(help="rows of a request", min=1)] = 1,
     tokens: Annotated[int, typer.Option(help="length of texts", min=1)] = 128,
@@ -73,6 +79,7 @@ def serve(
 
     prism-edge bench serve --url http://10.77.0.1:8000 --model vit --rate 20 --deadline 0.5
     prism-edge bench serve --overhead
+    prism-edge bench serve --health --batch 8
     prism-edge bench serve --overload 20 --seconds 60 --pixels --model vit-b16
     """
     from prism_edge.bench.conditions import hour
@@ -80,6 +87,7 @@ def serve(
     from prism_edge.cli.inputs import read_npz, read_token
     from prism_edge.client.connection import Where
     from prism_edge.client.figures import figures
+    from prism_edge.client.health import health as asked
     from prism_edge.client.load import Load, send
     from prism_edge.client.made_up import as_pixels, made_up
     from prism_edge.client.overhead import overhead as added
@@ -88,16 +96,19 @@ def serve(
     from prism_edge.plan import Plan
     from prism_edge.serve.oip_client import Daemon, encode_request
 
-    if (rate, concurrency, overload).count(None) - overhead < 2:
+    if (rate, concurrency, overload).count(None) - overhead < 2 or (
+        health and (overhead or rate or overload)
+    ):
         raise SettingsError(
-            "bench serve: --rate, --concurrency, --overhead and --overload exclude each other"
+            "bench serve: --rate, --concurrency, --overhead and --overload exclude each other, "
+            "and --health goes with --concurrency alone"
         )
     if url is not None and model is None:
         raise SettingsError("bench serve: --url needs --model, its name there")
     if overhead:
         load = Load(requests=REQUESTS)
-    elif concurrency is not None:
-        load = Load(users=concurrency, seconds=seconds)
+    elif concurrency is not None or health:
+        load = Load(users=concurrency or 1, seconds=seconds)
     else:
         load = Load(rate_hz=rate or RATE_HZ, seconds=seconds, connections=connections, seed=seed)
     parameters: dict[str, str | int] = {} if plan is None else {"plan": str(Plan.parse(plan))}
@@ -135,7 +146,9 @@ def serve(
         more: dict[str, object] = {}
         try:
             with hour(conditions):
-                if overload is None:
+                if health:
+                    more["health"] = asked(where, ask, load, there.agent, found)
+                elif overload is None:
                     send(where, load, ask, found)
                 else:
                     wish = Overload(

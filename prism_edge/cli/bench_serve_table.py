@@ -56,9 +56,24 @@ def readable(said: Mapping[str, Any]) -> str:
             f"added at p50: {_ms(found['added_p50_s'])} ms "
             f"[{_ms(low)}, {_ms(high)}], 95 % bootstrap interval"
         )
+    if "health" in said:
+        lines += ["", *_health(said["health"])]
     if "overload" in said:
         lines += ["", *_overloaded(said["overload"])]
     return "\n".join([*lines, "", LEGEND, "", *conditions])
+
+
+def _health(found: Mapping[str, Any]) -> list[str]:
+    lines = [f"{'':24}{'p50':>10}{'p99':>10}{'max':>10}"]
+    for phase in ("inference", "restart"):
+        lines += [
+            f"{path:24}{_ms(one['p50']):>10}{_ms(one['p99']):>10}{_ms(one['max']):>10}  "
+            f"{phase}, {one['asked']} asked, {one['unanswered']} unanswered"
+            for path, one in found.get(phase, {}).items()
+        ]
+    if "restart_s" in found:
+        lines.append(f"the engine was back {found['restart_s']:.1f} s after it was killed")
+    return lines
 
 
 def _overloaded(found: Mapping[str, Any]) -> list[str]:

@@ -92,17 +92,26 @@ class Connection:
             HEADER_LENGTH: str(header_bytes),
             "Content-Type": "application/octet-stream",
         }
+        return self._ask("POST", f"/v2/models/{model}/infer", body, headers, due_s)
+
+    def get(self, path: str) -> Sent:
+        """The same of a question without a body, which is due now."""
+        return self._ask("GET", path, None, self._headers, time.monotonic())
+
+    def _ask(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], due_s: float
+    ) -> Sent:
         sent_s = time.monotonic()
-        path = f"{self._base}/v2/models/{model}/infer"
+        path = self._base + path
         kept = self._http.sock is not None
         try:
             try:
-                response = self._post(path, body, headers)
+                response = self._reply(method, path, body, headers)
             except CLOSED:
                 if not kept:
                     raise
                 self._http.close()  # the daemon had done that already: nobody has read the request
-                response = self._post(path, body, headers)
+                response = self._reply(method, path, body, headers)
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
             self._http.close()  # the next request begins with a new one
@@ -121,8 +130,10 @@ class Connection:
             said=found if isinstance(found, dict) else {},
         )
 
-    def _post(self, path: str, body: bytes, headers: Mapping[str, str]) -> http.client.HTTPResponse:
-        self._http.request("POST", path, body, headers)
+    def _reply(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> http.client.HTTPResponse:
+        self._http.request(method, path, body, headers)
         return self._http.getresponse()
 
 

@@ -83,6 +83,7 @@ def test_a_refusal_is_a_figure_not_a_failure(run: Run, daemon: str) -> None:
     ("options", "code", "expected"),
     [
         (["--rate", "1", "--concurrency", "1"], 2, "exclude each other"),
+        (["--rate", "1", "--health"], 2, "--health goes with --concurrency alone"),
         (["--url", "http://127.0.0.1:1"], 2, "--url needs --model"),
         (["--url", "http://127.0.0.1:1", "--model", "m"], 1, "is `prism-edge serve` running"),
         (["--model", "no-such-size"], 2, "no-such-size"),
@@ -103,6 +104,21 @@ def test_another_server_s_overhead_cannot_be_told(run: Run, daemon: str) -> None
     assert "is it a prism-edge of this version?" in err
 
 
+def test_how_soon_a_daemon_elsewhere_says_how_it_is(run: Run, daemon: str) -> None:
+    where = ("--url", daemon, "--model", "colours", "--health", "--seconds", "0.3")
+    code, out, err = run(*where, "--json")
+    assert code == 0, err
+    said = json.loads(out)["health"]
+    assert list(said) == ["inference"]  # nobody else's engine is killed
+    assert list(said["inference"]) == ["/metrics", "/v2/health/live", "/v2/health/ready"]
+    for one in said["inference"].values():
+        assert one["asked"] > 0 == one["unanswered"]
+        assert 0 < one["p50"] <= one["max"]
+    code, out, _ = run(*where)
+    assert code == 0
+    assert "/v2/health/live" in out
+
+
 @pytest.mark.gloo
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("torch") is None, reason="its engine needs torch")
@@ -110,7 +126,14 @@ def test_a_daemon_of_its_own_says_what_it_adds(run: Run, tmp_path: Path) -> None
     import checkpoints
 
     checkpoints.write(tmp_path / "vit", *checkpoints.vit())
-    code, out, err = run("--model", f"vit={tmp_path / 'vit'}", "--overhead", "--json")
+    model = f"vit={tmp_path / 'vit'}"
+    code, out, err = run("--model", model, "--health", "--seconds", "0.3", "--json")
+    assert code == 0, err
+    said = json.loads(out)["health"]
+    assert said["restart_s"] > 0
+    for one in said["restart"].values():
+        assert one["asked"] > 0 == one["unanswered"]
+    code, out, err = run("--model", model, "--overhead", "--json")
     assert code == 0, err
     said = json.loads(out)
     assert said["outcomes"] == {"200": 200}

@@ -1,0 +1,91 @@
+"""How soon a daemon says how it is: while it infers, and while its engine is killed and is back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from prism_edge.client.connection import Connection, Sent, Where
+from prism_edge.client.figures import quantiles
+from prism_edge.client.load import Load, send
+from prism_edge.client.loops import Ask
+from prism_edge.errors import ClusterError
+
+READY = "/v2/health/ready"
+PATHS = ("/metrics", "/v2/health/live", READY)
+PAUSE_S = 0.01  # between two questions
+BACK_S = 120.0  # an engine imports and loads its models
+Asked = dict[str, list[Sent]]
+
+
+def health(
+    where: Where, ask: Ask, load: Load, agent: int | None, found: list[Sent]
+) -> dict[str, object]:
+    """The figures by path during ``load``, whose requests ``found`` gets; also during a restart
+    where ``agent``, the daemon's process, is one of this machine's.
+
+    Raises ``ClusterError`` when the engine does not come back.
+    """
+    with asking(where) as asked:
+        send(where, load, ask, found)
+    said: dict[str, object] = {"inference": _figures(asked)}
+    if agent is not None:
+        start_s = time.monotonic()
+        with asking(where) as asked:
+            _kill_engine(agent)
+            while (back_s := _back(asked[READY])) is None:
+                if time.monotonic() > start_s + BACK_S:
+                    raise ClusterError(f"{where.url}: not ready {BACK_S:.0f} s after a restart")
+                time.sleep(PAUSE_S)
+        said |= {"restart": _figures(asked), "restart_s": back_s - start_s}
+    return said
+
+
+@contextmanager
+def asking(where: Where) -> Iterator[Asked]:
+    """What became of every question, by path, while this is entered."""
+    asked: Asked = {path: [] for path in PATHS}
+    stop = threading.Event()
+
+    def keep_asking() -> None:
+        with Connection(where) as connection:
+            while not stop.wait(PAUSE_S):
+                for path, sent in asked.items():
+                    sent.append(connection.get(path))
+
+    thread = threading.Thread(target=keep_asking)
+    thread.start()
+    try:
+        yield asked
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _figures(asked: Asked) -> Mapping[str, object]:
+    return {
+        path: {
+            "asked": len(sent),
+            "unanswered": sum(one.status is None for one in sent),
+            **quantiles([one.latency_s for one in sent]),
+            "max": max((one.latency_s for one in sent), default=None),
+        }
+        for path, sent in asked.items()
+    }
+
+
+def _kill_engine(agent: int) -> None:
+    for child in Path(f"/proc/{agent}/task/{agent}/children").read_text().split():
+        if "prism_edge.engine.main" in Path(f"/proc/{child}/cmdline").read_text():
+            os.kill(int(child), signal.SIGKILL)
+
+
+def _back(sent: list[Sent]) -> float | None:
+    """When it was ready again, after it was not."""
+    away = next((index for index, one in enumerate(sent) if one.status != 200), len(sent))
+    return next((one.done_s for one in sent[away:] if one.status == 200), None)
