@@ -11,7 +11,7 @@ LINT := .venv-lint/.ready
 help:  ## what the targets do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(STAMP): pyproject.toml requirements-dev.lock requirements-oldest.lock requirements-kserve.lock scripts/setup.sh
+$(STAMP): pyproject.toml requirements-dev.lock requirements-oldest.lock requirements-kserve.lock requirements-jtop.lock scripts/setup.sh
 	@scripts/setup.sh
 	@touch $@
 
@@ -39,5 +39,5 @@ bench: $(STAMP)  ## paired speed ratios on emulated boards
 	@scripts/bench.sh
 
 clean:  ## remove what make and the tests made
-	rm -rf .venv .venv-lint .venv310 .oldest .kserve .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .venv-lint .venv310 .oldest .kserve .jtop .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

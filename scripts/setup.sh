@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# .venv holds prism-edge, its development tools and torch; .oldest holds the oldest transformers, .kserve KServe's client. Safe to repeat.
+# .venv holds prism-edge, its development tools and torch; .oldest holds the oldest transformers, .kserve KServe's client, .jtop jetson-stats. Safe to repeat.
 # TORCH names the wheel to install where torch is missing; a torch that is already in .venv is left alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -53,4 +53,7 @@ pip --target .oldest --no-deps -r requirements-oldest.lock
 say "installing KServe's client into .kserve (used by one test only)"
 rm -rf .kserve
 pip --target .kserve --no-deps --no-compile -r requirements-kserve.lock
+say "installing jetson-stats into .jtop (used by one test only)"
+rm -rf .jtop
+pip --target .jtop --no-deps --no-compile -r requirements-jtop.lock
 say "ready: .venv/bin/prism-edge --help"

@@ -116,7 +116,7 @@ def test_everything_declared_is_locked() -> None:
     assert unlocked({"pandas", "leftpad"}, lock) == ["leftpad"]
 
 
-@pytest.mark.parametrize("name", ["dev", "kserve", "oldest"])
+@pytest.mark.parametrize("name", ["dev", "jtop", "kserve", "oldest"])
 def test_locks_name_versions_only(name: str) -> None:
     lock = (ROOT / f"requirements-{name}.lock").read_text(encoding="utf-8")
     assert odd_lines(lock) == []
