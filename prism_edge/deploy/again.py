@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from prism_edge.deploy.apply import apply
 from prism_edge.deploy.ask import await_group
-from prism_edge.deploy.board_state import board_state
 from prism_edge.deploy.everywhere import Found, Open, everywhere
 from prism_edge.deploy.locks import held
 from prism_edge.deploy.runner import Runner
+from prism_edge.deploy.status import board_state
 from prism_edge.deploy.step import Activate
 from prism_edge.errors import ClusterError, PrismError
 from prism_edge.settings import BoardSettings, Settings

@@ -7,12 +7,12 @@ import json
 from collections.abc import Callable, Mapping
 from shlex import quote
 
+from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
 from prism_edge.deploy import paths
 from prism_edge.deploy.gather import torch_digest
 from prism_edge.deploy.must import CLEAN, must
-from prism_edge.deploy.requirements import constraints_txt, requirements_txt
 from prism_edge.deploy.runner import Runner
 from prism_edge.deploy.step import MakeEnvironment
 from prism_edge.errors import ClusterError
@@ -118,3 +118,17 @@ def _check_torch(step: MakeEnvironment, runner: Runner, making: str, before: str
             f"(digest {now}, before {was}), and the environment was removed again; has somebody "
             f"else installed packages there meanwhile? Push again; if it happens again, report it"
         )
+
+
+def requirements_txt(wheels: Mapping[str, str]) -> str:
+    """The file for ``pip install --require-hashes``: these wheels (file name to sha256)."""
+    lines = []
+    for file, sha256 in sorted(wheels.items()):
+        name, version, _, _ = parse_wheel_filename(file)
+        lines.append(f"{name}=={version} --hash=sha256:{sha256}\n")
+    return "".join(lines)
+
+
+def constraints_txt(pins: Mapping[str, str]) -> str:
+    """The file for ``PIP_CONSTRAINT``: what the board has may be nothing else afterwards."""
+    return "".join(f"{name}=={version}\n" for name, version in sorted(pins.items()))

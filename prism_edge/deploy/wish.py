@@ -16,12 +16,12 @@ from prism_edge.deploy import paths
 from prism_edge.deploy.board_toml import on_board, toml_of
 from prism_edge.deploy.bundle import Bundle
 from prism_edge.deploy.facts import Facts
-from prism_edge.deploy.requirements import environment_id
 from prism_edge.deploy.step import Local
 from prism_edge.errors import SettingsError
 from prism_edge.settings import BoardSettings, Settings
 
 TOML = "cluster.toml"
+RECIPE = 1  # of how an environment is made; another number gives every environment another id
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)  # part of a path and of an argument
 
 
@@ -171,3 +171,23 @@ def check_deployable(settings: Settings) -> None:
                 )
     if not settings.models:
         raise SettingsError("no model to serve; list [[models]] with the directory it has here")
+
+
+def environment_id(
+    python: str,
+    machine: str,
+    wheels: Mapping[str, str],
+    pins: Mapping[str, str],
+    own_torch: bool,
+) -> str:
+    """The name of the environment with these ``wheels`` (file name to sha256; prism-edge's own is
+    not among them): 12 hexadecimal digits, the same for the same content."""
+    content = {
+        "recipe": RECIPE,
+        "python": python,
+        "machine": machine,
+        "wheels": dict(wheels),
+        "pins": dict(pins),
+        "own_torch": own_torch,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

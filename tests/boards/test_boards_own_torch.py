@@ -19,10 +19,10 @@ from prism_edge.deploy.bundle import Bundle
 from prism_edge.deploy.gather import gather, torch_digest
 from prism_edge.deploy.hosts import connect
 from prism_edge.deploy.make_bundle import make_bundle
-from prism_edge.deploy.requirements import environment_id
 from prism_edge.deploy.runner import Runner
 from prism_edge.deploy.step import MakeEnvironment, SendWheels
 from prism_edge.deploy.target import Target
+from prism_edge.deploy.wish import environment_id
 from prism_edge.errors import ClusterError
 
 pytestmark = [pytest.mark.boards, pytest.mark.timeout(300)]

@@ -11,8 +11,8 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from prism_edge.deploy.apply_environment import constraints_txt, requirements_txt
 from prism_edge.deploy.bundle import Bundle
-from prism_edge.deploy.requirements import constraints_txt, requirements_txt
 
 
 class BoardPython:

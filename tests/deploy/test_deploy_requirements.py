@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from prism_edge.deploy.requirements import constraints_txt, environment_id, requirements_txt
+from prism_edge.deploy.apply_environment import constraints_txt, requirements_txt
+from prism_edge.deploy.wish import environment_id
 
 WHEELS = {"rich-15.0.0-py3-none-any.whl": "b" * 64, "a_b-1.0+cpu-cp311-abi3-linux_x86_64.whl": "a"}
 PINS = {"torch": "2.5.0a0+872d972e41.nv24.8", "numpy": "1.26.4"}

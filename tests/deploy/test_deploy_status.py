@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from prism_edge.deploy.ask import Answer
-from prism_edge.deploy.board_state import BoardState
 from prism_edge.deploy.everywhere import Found
-from prism_edge.deploy.status import told
+from prism_edge.deploy.status import BoardState, parse, told
 
 ACTIVE = BoardState(current="r2", previous="r1", service="active", since_s=9.0)
 
@@ -65,3 +66,58 @@ def test_every_way_not_to_serve_has_its_reason() -> None:
     assert "r2 has not proved healthy" in whys[3]
     assert "the service is failed" in whys[4]
     assert [row.in_group for row in rows] == [None] * 5
+
+
+SERVING = """\
+current=0.1.0-67ac12f4
+previous=0.1.0-98497539
+up=26240.11
+NRestarts=2
+LoadState=loaded
+ActiveState=active
+StatusText=ready
+ActiveEnterTimestampMonotonic=26232610000
+"""
+NEVER = """\
+up=26240.11
+NRestarts=0
+LoadState=not-found
+ActiveState=inactive
+StatusText=
+ActiveEnterTimestampMonotonic=0
+"""
+HALF = """\
+current=b
+previous=a
+pending=b
+up=30.5
+NRestarts=0
+LoadState=loaded
+ActiveState=activating
+StatusText=loading: model=vit
+ActiveEnterTimestampMonotonic=0
+"""
+
+
+def test_a_board_that_serves() -> None:
+    found = parse(SERVING)
+    assert found.since_s == pytest.approx(7.5)
+    assert found.serving
+    assert (found.current, found.previous, found.pending) == (
+        "0.1.0-67ac12f4",
+        "0.1.0-98497539",
+        None,
+    )
+    assert (found.restarts, found.says) == (2, "ready")
+
+
+def test_a_board_with_nothing_of_ours() -> None:
+    assert parse(NEVER) == BoardState()
+    assert not parse(NEVER).serving
+
+
+def test_a_board_in_the_middle_of_a_switch() -> None:
+    found = parse(HALF)
+    assert (found.pending, found.service, found.since_s) == ("b", "activating", None)
+    assert found.says == "loading: model=vit"
+    assert not found.serving
