@@ -249,7 +249,7 @@ def _truths(costs: Costs, profile: Profile) -> list[Truth]:
     found: list[Truth] = []
     known: dict[tuple[str, int, int], Prediction | Unpredictable] = {}
     for row in profile.request:
-        if row.model != costs.model or row.latency_s <= 0:
+        if row.model != costs.model:
             continue
         key = row.plan, row.batch, row.tokens
         if key not in known:

@@ -9,6 +9,7 @@ from statistics import NormalDist, median, stdev
 
 from prism_edge.schedule.cost import Costs, Prediction, costs_of
 from prism_edge.schedule.events import Aim
+from prism_edge.schedule.link import PAYLOAD_SHARE
 from prism_edge.schedule.policy import Menu, decide
 from prism_edge.tables import ComputeRow, Profile
 
@@ -69,7 +70,7 @@ def _lay_blame(
 ) -> None:
     link = None
     if costs.links is not None and math.isfinite(costs.links.exchange.bandwidth_bps):
-        link = costs.links.given(rate * costs.links.exchange.bandwidth_bps)
+        link = costs.links.given(rate * costs.links.exchange.bandwidth_bps / PAYLOAD_SHARE)
     decision = decide(menu, batch=batch, tokens=tokens, link=link)
     predicted = [item for item in decision.considered if isinstance(item, Prediction)]
     ranking = sorted(predicted, key=lambda item: item.latency_s)
@@ -101,7 +102,7 @@ def _errors(profile: Profile) -> dict[Cell, float]:
     for (_, cell), values in repeats.items():
         middle = median(values)
         spread = stdev(values) if len(values) > 1 else middle
-        error = EVEN * spread / math.sqrt(len(values)) / middle if middle > 0 else 0.0
+        error = EVEN * spread / math.sqrt(len(values)) / middle
         errors[cell] = max(error, errors.get(cell, 0.0))
     return errors
 

@@ -97,7 +97,7 @@ def fit_links(rows: Iterable[LinkRow]) -> Links | None:
     """
     found: dict[str, dict[int, dict[tuple[str, str], list[float]]]] = defaultdict(dict)
     for row in rows:
-        if row.world == 2 and row.load == "idle" and row.bytes > 0 and row.latency_s > 0:
+        if row.world == 2 and row.load == "idle":
             pairs = found[row.op].setdefault(row.bytes, defaultdict(list))
             pairs[row.src, row.dst].append(row.latency_s)
     lines = {

@@ -21,8 +21,7 @@ class Staging:
         rows = [row for row in rows if row.board == board and row.path in PATHS]
         self._rule: StagingRule | None = fastest_rule(rows, board)
         points: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
-        timed = (row for row in rows if row.bytes > 0 and row.latency_s > 0)
-        for size, seconds in medians(timed).items():
+        for size, seconds in medians(rows).items():
             for key, median_s in seconds.items():
                 points[key][size] = median_s
         self._lines: dict[tuple[str, str], Line] = {

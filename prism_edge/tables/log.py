@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -95,7 +95,10 @@ class Log:
         warning: str | None = None,
     ) -> None:
         """The cell ``key`` is finished and on disk; ``seconds``: of all runs, so far."""
-        named = {table: [asdict(row) for row in rows if type(row) is cls] for table, cls in _TABLES}
+        named = {
+            table: [asdict(row) for row in rows if type(row) is cls]
+            for table, cls in TABLES.items()
+        }
         entry: dict[str, Any] = {
             "key": key,
             "rows": {t: found for t, found in named.items() if found},
@@ -242,9 +245,6 @@ def _row(head: Profile, table: str, values: Mapping[str, Any]) -> Row:
     row = build(TABLES[table], values)
     head.check_names(row)
     return row
-
-
-_TABLES: Iterable[tuple[str, type[Row]]] = tuple(TABLES.items())
 
 
 def _checked(entry: Mapping[str, Any]) -> str:
