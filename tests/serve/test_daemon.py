@@ -296,17 +296,19 @@ def test_stopping_answers_what_is_under_way_and_refuses_the_rest(alone: Serving)
     assert not Path(f"/proc/{engine}").exists()
 
 
-def test_a_second_signal_ends_it_at_once(alone: Serving) -> None:
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_at_once(second: signal.Signals, alone: Serving) -> None:
     engine = frozen(alone.until_ready().engine())
-    request = Asked(lambda: alone.infer("net", {"pixel_values": PIXELS}))
-    busy(alone)
+    requests = [Asked(lambda: alone.infer("net", {"pixel_values": PIXELS})) for _ in range(8)]
+    until(lambda: alone.status()["queue"] == 7, "one under way and seven that wait")
     alone.process.send_signal(signal.SIGTERM)
     until(lambda: alone.get("/v2/health/ready").json().get("error") == "draining", "draining")
-    alone.process.send_signal(signal.SIGINT)
+    alone.process.send_signal(second)
     assert alone.ended() == 130
     until(lambda: not Path(f"/proc/{engine}").exists(), "the engine's end")
-    with pytest.raises(Exception, match=r"127\.0\.0\.1"):
-        request.answer()
+    for request in requests:
+        with pytest.raises(Exception, match=r"127\.0\.0\.1"):
+            request.answer()
 
 
 def test_a_daemon_that_is_killed_leaves_no_engine(alone: Serving) -> None:
