@@ -23,6 +23,8 @@ from prism_edge.energy.sample import Sample
 GAP_INTERVALS = 3
 RELIABLE_SAMPLES = 20
 COVERAGE_NEEDED = 0.9  # of a window, for its energy to be given
+LONGEST_S = 10.0  # what is further apart has gaps, and not a long interval
+UNTOLD_S = 1.0  # the default of tegrastats
 CLOCK_S = 1e-6  # a double holds today's CLOCK_REALTIME to 0.24 us; smaller differences are rounding
 
 
@@ -52,8 +54,9 @@ class WindowEnergy:
 class Curve:
     """One board's power over time. ``interval_s``: nominal, by default the median between samples.
 
-    Samples may come in any order; those without a known total are left out, and of equal ones with
-    one stamp (a line that was delivered twice) there is one.
+    ``assumed``: there are too few to tell, or none was ever meant to be so far from the next; then
+    it is tegrastats' own, a second. Samples may come in any order; those without a known total are
+    left out, and of equal ones with one stamp (a line that was delivered twice) there is one.
     """
 
     def __init__(self, samples: Sequence[Sample], interval_s: float | None = None) -> None:
@@ -65,7 +68,9 @@ class Curve:
         self._w = [w for _, w, _ in points]
         self._broken = [broken for _, _, broken in points]
         steps = [b - a for a, b in pairwise(self._t) if b > a]
-        self.interval_s = interval_s or (median(steps) if steps else 1.0)
+        usual_s = median(steps) if len(steps) >= 2 else math.inf
+        self.assumed = interval_s is None and usual_s > LONGEST_S
+        self.interval_s = interval_s or (UNTOLD_S if self.assumed else usual_s)
         assert self.interval_s > 0, interval_s
         self._longest_s = GAP_INTERVALS * self.interval_s + CLOCK_S
 

@@ -14,11 +14,12 @@ from datetime import datetime, timezone
 from itertools import groupby, pairwise
 from statistics import median
 
+from prism_edge.energy.meter import UNTOLD_S
+
 BY_OFFSET = "offsets in the file"
 BY_DATE = "the dates in the file, to whole seconds, lines spread evenly in each"
 BY_INTERVAL = "one line every {:g} s, as told"
 ASSUMED = "ASSUMED: one line every 1 s, the default of tegrastats; --interval says how many it were"
-UNTOLD_S = 1.0
 
 _DATE = re.compile(r"\s*(\d{2}-\d{2}-\d{4}\s+\d{2}:\d{2}:\d{2})(?!\S)", re.ASCII)
 _OFFSET = re.compile(r"(-?[0-9]{1,12}(?:\.[0-9]{1,12})?)\s+(?=\S)", re.ASCII)

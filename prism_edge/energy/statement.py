@@ -70,7 +70,7 @@ def statement(
         sources={name: found.source(name) for name in found.boards},
         rule=found.rule,
         excludes=found.excludes,
-        notes=tuple(_notes(found, stated, idle_s)),
+        notes=tuple(_notes(found, curves, stated, idle_s)),
     )
 
 
@@ -125,13 +125,19 @@ def _throttled(found: Recording, window: Stretch) -> dict[str, dict[str, int]]:
 
 
 def _notes(
-    found: Recording, stated: Sequence[WindowStatement], idle_s: float | None
+    found: Recording,
+    curves: dict[str, Curve],
+    stated: Sequence[WindowStatement],
+    idle_s: float | None,
 ) -> Iterator[str]:
     """What must not be overlooked."""
     if any(found.source(name) == "modelled" for name in found.boards):
         yield "MODELLED: power is computed from CPU time of emulated boards; no sensor was read"
     if found.clock == ASSUMED:
         yield f"times: {found.clock}"
+    for name, curve in curves.items():
+        if curve.assumed and curve.extent_s:
+            yield f"{name}: {curve.interval_s:g} s between samples is ASSUMED: too few to tell"
     blind = [name for name in found.boards if found.bounds_s.get(name) is None]
     if len(found.boards) > 1 and len(blind) > 1:  # one of them is the leader
         yield f"clock offsets between boards were not measured: {', '.join(blind)}"

@@ -225,3 +225,16 @@ def test_the_interval_is_the_median_of_what_came() -> None:
     assert curve.interval_s == near(0.5)
     assert curve.extent_s == (0.0, 9.0)
     assert curve.window(0.0, 9.0).covered_s == near(1.5)
+
+
+@pytest.mark.parametrize(
+    "points",
+    [[(0.0, 5.0), (3600.0, 5.0)], [(0.0, 5.0), (0.4, 5.0)], [(k * 11.0, 5.0) for k in range(9)]],
+)
+def test_an_interval_is_not_made_of_gaps(points: list[tuple[float, float]]) -> None:
+    """Two samples an hour apart do not cover the five seconds between."""
+    curve = Curve(trace(*points))
+    assert (curve.interval_s, curve.assumed) == (1.0, True)
+    assert curve.window(4.0, 9.0).energy_j is None
+    told = Curve(trace(*points), 3600.0)  # unless that is what was asked of it
+    assert not told.assumed
