@@ -80,20 +80,11 @@ class SshRunner:
         """The finished ``command``. See ``Runner.run``."""
         line, before = sudo.line(command, self._become() if root else None, timeout_s)
         begun_s = time.monotonic()
-        out = bytearray()
-        try:
-            code, err = self._carry(
-                line, (before, stdin or b""), out.extend, patience_s=timeout_s + _GRACE_S
-            )
-        except TimeoutError:
-            code, err = _LATE[0], b""
-        seconds = time.monotonic() - begun_s
-        done = Done(code=code, out=_text(out), err=_text(err))
-        self._tell(command, done, seconds)
-        if code in _LATE and seconds >= timeout_s:
-            raise ClusterError(
-                f"{self._login.where}: no end after {timeout_s:g} s: {command.strip()}"
-            )
+        late = f"no end after {timeout_s:g} s: {command.strip()}"
+        given, patience_s = (before, stdin or b""), timeout_s + _GRACE_S
+        done = self._done(command, line, given, patience_s=patience_s, late=late)
+        if done.code in _LATE and time.monotonic() - begun_s >= timeout_s:
+            raise ClusterError(f"{self._login.where}: {late}")
         return done
 
     def put(
@@ -107,40 +98,26 @@ class SshRunner:
         """``target`` holds these bytes, root's. See ``Runner.put``; its directory must be there."""
         try:
             size = len(source) if isinstance(source, bytes) else os.stat(source).st_size
-            script = put_file.script(target, size, mode)
-            line, before = sudo.line(script, self._become(), None)
-            begun_s, out = time.monotonic(), bytearray()
+            line, before = sudo.line(put_file.script(target, size, mode), self._become(), None)
             given = _pieces(before, source, sent)
-            code, err = self._carry(line, given, out.extend, patience_s=_STUCK_S)
-        except TimeoutError:
-            raise ClusterError(
-                f"{self._login.where}: {target}: nothing has moved for {_STUCK_S:g} s; "
-                f"look at the disk there (dmesg)"
-            ) from None
+            late = f"{target}: nothing has moved for {_STUCK_S:g} s; look at the disk there (dmesg)"
+            done = self._done(f"put {target}, {size} bytes", line, given, late=late)
         except OSError as error:
             raise ClusterError(f"{source!r} cannot be read: {error.strerror}") from error
-        done = Done(code=code, out=_text(out), err=_text(err))
-        self._tell(f"put {target}, {size} bytes", done, time.monotonic() - begun_s)
-        if code:
+        if done.code:
             raise ClusterError(f"{self._login.where}: {put_file.fault(target, size, done)}")
 
     def get(self, source: str, target: Path) -> None:
         """``target`` holds the bytes of ``source``, read as root. See ``Runner.get``."""
         new = target.with_name(f"{target.name}.{secrets.token_hex(4)}.new")
         line, before = sudo.line(f"exec cat -- {shlex.quote(source)}", self._become(), None)
-        begun_s = time.monotonic()
         try:
             with new.open("wb") as file:
-                code, err = self._carry(line, (before,), file.write, patience_s=_STUCK_S)
-            done = Done(code=code, out="", err=_text(err))
-            self._tell(f"get {source}", done, time.monotonic() - begun_s)
-            if code:
+                late = f"{source}: nothing has come for {_STUCK_S:g} s"
+                done = self._done(f"get {source}", line, (before,), taken=file.write, late=late)
+            if done.code:
                 raise ClusterError(f"{self._login.where}: {put_file.last_words(done)}")
             new.replace(target)
-        except TimeoutError:
-            raise ClusterError(
-                f"{self._login.where}: {source}: nothing has come for {_STUCK_S:g} s"
-            ) from None
         except OSError as error:
             raise ClusterError(f"{target} cannot be written: {error.strerror}") from error
         finally:
@@ -163,13 +140,33 @@ class SshRunner:
             return self._root
 
     def _ask(self, line: str, stdin: bytes) -> Done:
-        out = bytearray()
-        argv = f"exec sh -c {shlex.quote(line)}"
+        late = "sudo does not answer"
+        return self._done("", f"exec sh -c {shlex.quote(line)}", (stdin,), patience_s=60, late=late)
+
+    def _done(
+        self,
+        about: str,
+        line: str,
+        given: Iterable[bytes],
+        *,
+        taken: Callable[[bytes], object] | None = None,
+        patience_s: float = _STUCK_S,
+        late: str,
+    ) -> Done:
+        """What came of a line; the transcript has it as ``about``. ``late``: the error when nothing
+        has moved for ``patience_s``."""
+        begun_s, out = time.monotonic(), bytearray()
         try:
-            code, err = self._carry(argv, (stdin,), out.extend, patience_s=60.0)
+            code, err = self._carry(line, given, taken or out.extend, patience_s=patience_s)
         except TimeoutError:
-            raise ClusterError(f"{self._login.where}: sudo does not answer") from None
-        return Done(code=code, out=_text(out), err=_text(err))
+            if self._transcript is not None:
+                self._transcript.note(f"{about}: {late}")
+            raise ClusterError(f"{self._login.where}: {late}") from None
+        done = Done(code=code, out=_text(out), err=_text(err))
+        if self._transcript is not None and about:
+            seconds = time.monotonic() - begun_s
+            self._transcript.command(about, done.code, seconds, done.out + done.err)
+        return done
 
     def _carry(
         self,
@@ -204,10 +201,6 @@ class SshRunner:
                 self._connection.close()
                 self._connection = Connection(self._login)
             return self._connection
-
-    def _tell(self, command: str, done: Done, seconds: float) -> None:
-        if self._transcript is not None:
-            self._transcript.command(command, done.code, seconds, done.out + done.err)
 
 
 def _pieces(
