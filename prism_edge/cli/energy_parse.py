@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def parse(
-    file: Annotated[Path, typer.Argument(help="a log of tegrastats' lines; - is standard input")],
+    file: Annotated[Path, typer.Argument(help="a log of tegrastats' lines")],
     as_json: Annotated[bool, typer.Option("--json", help="print an object per sample")] = False,
 ) -> None:
     """What a tegrastats log says: a summary, or every sample as a line of JSON.
@@ -68,9 +68,8 @@ def _readings(file: Path) -> Iterator[tuple[str, Reading | None]]:
     from prism_edge.energy.tegrastats import parse as parse_line
     from prism_edge.errors import EnergyError
 
-    where = 0 if str(file) == "-" else file
     try:
-        with open(where, encoding="utf-8", errors="replace") as lines:
+        with file.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 offset = offset_of(line)
                 yield line, parse_line(line if offset is None else offset[1])
