@@ -13,9 +13,9 @@ import shlex
 from collections.abc import Iterator
 
 from prism_edge.deploy.findings.finding import Fix
+from prism_edge.deploy.must import must
 from prism_edge.deploy.runner import Runner
 from prism_edge.deploy.sources import source
-from prism_edge.errors import ClusterError
 
 
 def steps(fix: Fix) -> Iterator[str]:
@@ -30,15 +30,10 @@ def steps(fix: Fix) -> Iterator[str]:
 
 def carry_out(fix: Fix, runner: Runner) -> None:
     """All of it is done on the board; ``ClusterError`` says which part was not, and why."""
+    then = "nothing after it was done; try it by hand, as root"
     for path, name in fix.files.items():
-        _run(runner, f"mkdir -p {shlex.quote(posixpath.dirname(path))}")
+        directory = shlex.quote(posixpath.dirname(path))
+        must(runner, f"{path} has no place", f"mkdir -p {directory}", then=then)
         runner.put(source(name), path)
     for command in fix.commands:
-        _run(runner, command)
-
-
-def _run(runner: Runner, command: str) -> None:
-    done = runner.run(command, root=True)
-    if done.code:
-        said = done.err.strip().splitlines() or [f"it ended with code {done.code}"]
-        raise ClusterError(f"board {runner.name}: {command}: {said[-1]}")
+        must(runner, "a repair failed", command, then=then)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from prism_edge.deploy.assemble import LOGIN, ROOT, assemble
 from prism_edge.deploy.facts import Facts
 from prism_edge.deploy.here import Here
+from prism_edge.deploy.must import must
 from prism_edge.deploy.probes import clock, installed, torch
 from prism_edge.deploy.probes import python as python_probe
 from prism_edge.deploy.probes.script import SILENCE, Answer, answers, script
@@ -50,13 +51,11 @@ def torch_digest(runner: Runner, python: str = "python3") -> str | None:
     ``None``: it has none of them. ``python``: better as ``PythonFacts.executable``, because root
     may find another by name. Raises ``ClusterError`` when it cannot be found out.
     """
-    done = runner.run(torch.digest_command(python), root=True, timeout_s=torch.DIGEST_S)
-    found = torch.digest(done.out) if done.code == 0 else None
+    about, then = f"the files of its torch cannot be read with {python}", "see `prism-edge check`"
+    command = torch.digest_command(python)
+    found = torch.digest(must(runner, about, command, then=then, timeout_s=torch.DIGEST_S))
     if found is None:
-        said = done.err.strip().splitlines() or [f"it ended with code {done.code}"]
-        raise ClusterError(
-            f"board {runner.name}: the files of its torch cannot be read with {python}: {said[-1]}"
-        )
+        raise ClusterError(f"board {runner.name}: {about}; {then}")
     return None if found == "none" else found
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from prism_edge.deploy import put_file
+from prism_edge.deploy.must import last_words
 from prism_edge.deploy.runner import Done
 from prism_edge.errors import ClusterError
 
@@ -67,7 +68,7 @@ class Here:
             with new.open("wb") as file:
                 done = self._run(read, root=True, stdout=file, timeout_s=3600.0)
             if done.code:
-                raise ClusterError(f"board {self.name}: {put_file.last_words(done)}")
+                raise ClusterError(f"board {self.name}: {last_words(done.err)}")
             new.replace(target)
         except OSError as error:
             raise ClusterError(f"{target} cannot be written: {error.strerror}") from error

@@ -6,6 +6,7 @@ import posixpath
 import re
 import shlex
 
+from prism_edge.deploy.must import last_words
 from prism_edge.deploy.runner import Done
 
 # Written beside the target and renamed. A connection that is lost ends stdin as if all were well:
@@ -42,16 +43,10 @@ def fault(target: str, size_bytes: int, done: Done) -> str:
     """Why the script has ended with another code than 0."""
     free = re.search(r"(\d+) (\d+)\s*$", done.out)
     if "No space left" not in done.err or free is None:
-        return f"{target} cannot be written: {last_words(done)}"
+        return f"{target} cannot be written: {last_words(done.err)}"
     free_bytes = int(free[1]) * int(free[2])
     missing_mb = max(1, -(-(size_bytes - free_bytes) // 10**6))
     return (
         f"{target} does not fit on the disk: it has {size_bytes / 1e6:.1f} MB, "
         f"{free_bytes / 1e6:.1f} MB are free; make room for {missing_mb} MB more"
     )
-
-
-def last_words(done: Done) -> str:
-    """What a command said when it failed."""
-    lines = done.err.strip().splitlines()
-    return lines[0] if lines else f"it ended with code {done.code}"

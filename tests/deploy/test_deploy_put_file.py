@@ -26,7 +26,7 @@ FULL = "cat: write error: No space left on device\n"
             "sh: 1: cannot create /opt/x.part: Read-only",
             "cannot be written: sh: 1: can",
         ),
-        ("1 4096\n", "", "/opt/x cannot be written: it ended with code 1"),
+        ("1 4096\n", "", "/opt/x cannot be written: it said nothing"),
     ],
 )
 def test_the_reason_is_told(out: str, err: str, expected: str) -> None:

@@ -15,6 +15,7 @@ from types import TracebackType
 import paramiko
 
 from prism_edge.deploy import put_file
+from prism_edge.deploy.must import last_words
 from prism_edge.deploy.runner import Done
 from prism_edge.deploy.ssh import sudo
 from prism_edge.deploy.ssh.channel import carry
@@ -116,7 +117,7 @@ class SshRunner:
                 late = f"{source}: nothing has come for {_STUCK_S:g} s"
                 done = self._done(f"get {source}", line, (before,), taken=file.write, late=late)
             if done.code:
-                raise ClusterError(f"{self._login.where}: {put_file.last_words(done)}")
+                raise ClusterError(f"{self._login.where}: {last_words(done.err)}")
             new.replace(target)
         except OSError as error:
             raise ClusterError(f"{target} cannot be written: {error.strerror}") from error
