@@ -257,7 +257,8 @@ def test_two_pushes_at_once_do_not_meet(laptop: Laptop, goods: Path) -> None:
         if board["error"] is not None
     ]
     assert refused
-    assert all("deploy" in error for error in refused), refused
+    said = ("deploying", "cannot be asked")  # each may have got one board, and the leader be taken
+    assert all(any(word in error for word in said) for error in refused), refused
     serves_together(laptop)
 
 
