@@ -118,5 +118,5 @@ def test_nothing_is_wrong_between_boards_that_agree() -> None:
 
 def test_every_finding_was_provoked() -> None:
     provoked_here = {wrong.code for wrong in WRONG} | {code for code, *_ in BETWEEN}
-    elsewhere = {"way-lost", "way-refused", "way-slow", "unreachable"}  # test_deploy_way, _checkup
+    elsewhere = {"way-lost", "way-refused", "way-slow", "unreachable"}  # test_deploy_ways, _checkup
     assert codes() - provoked_here == elsewhere

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
+from prism_edge.deploy.must import last_words
 from prism_edge.deploy.put_file import fault
 from prism_edge.deploy.runner import Done
 
@@ -31,3 +35,8 @@ FULL = "cat: write error: No space left on device\n"
 )
 def test_the_reason_is_told(out: str, err: str, expected: str) -> None:
     assert expected in fault("/opt/x", 30_000_000, Done(code=1, out=out, err=err))
+
+
+def test_of_a_python_that_fell_over_the_error_is_told_and_not_where() -> None:
+    done = subprocess.run([sys.executable, "-c", "1/0"], capture_output=True, text=True)
+    assert last_words(done.stderr) == "ZeroDivisionError: division by zero"
