@@ -19,8 +19,7 @@ from prism_edge.serve.batcher import Key, Waiting
 T = TypeVar("T")
 GAIN = 0.25  # of the newest in the mean
 DEVIATIONS = 2.0
-SHARE = 0.75  # of a request's limit that may be planned: batches may become slower, and it
-# has a way in and out
+SHARE = 2 / 3  # of a request's limit may be planned: batches become slower, and answers have a way
 SLOWER = "batches take longer than they did when this request came; try again later"
 KINDS = 256  # that are remembered
 
@@ -90,8 +89,7 @@ class Admission:
         all: if batches have become faster again, somebody must find out."""
         found, at_s = [], now_s
         for batch in batches_of(queue, self.max_batch):
-            key, rows = batch[0].key, sum(request.rows for request in batch)
-            end_s = at_s + self.lately(key, rows).mean_s
+            end_s = at_s + self._expected_s(batch)
             late = [request for request in batch if request.deadline_s < end_s]
             found += [(one, UnavailableError(SLOWER, end_s - one.deadline_s)) for one in late]
             if len(late) < len(batch):

@@ -61,15 +61,15 @@ def refused(
 
 def test_who_can_be_answered_in_time_is_let_in() -> None:
     admission = experienced(0.1)
-    assert refused(admission, [request(4)] * 6, request(4)) is None  # the seventh batch: 0.7 s
+    assert refused(admission, [request(4)] * 5, request(4)) is None  # the sixth batch: 0.6 s
 
 
 def test_who_cannot_is_told_when_it_could() -> None:
     admission = experienced(0.1)
     again_s = refused(admission, [request(4)] * 9, request(4))  # the tenth batch: 1.0 s
     assert again_s == pytest.approx(1.0 - SHARE)
-    # by then three batches have left
-    assert refused(admission, [request(4)] * 6, request(4, arrived_s=again_s + 0.05)) is None
+    # by then four batches have left
+    assert refused(admission, [request(4)] * 5, request(4, arrived_s=again_s + 0.1)) is None
 
 
 def test_the_batch_under_way_counts_for_what_is_left_of_it() -> None:
@@ -77,7 +77,7 @@ def test_the_batch_under_way_counts_for_what_is_left_of_it() -> None:
     admission.started([request(4)], 10.0)
     assert admission.busy
     assert refused(admission, [], request(4, arrived_s=10.125)) == pytest.approx(0.875 - SHARE)
-    assert refused(admission, [], request(4, arrived_s=10.375)) is None
+    assert refused(admission, [], request(4, arrived_s=10.4)) is None
     admission.ended()
     assert not admission.busy
 
@@ -91,7 +91,7 @@ def test_a_batch_that_is_late_is_expected_to_be_late_for_as_long_again() -> None
 
 def test_an_engine_that_is_not_ready_counts() -> None:
     admission = experienced(0.1)
-    assert refused(admission, [], request(4), engine_s=0.6) is None
+    assert refused(admission, [], request(4), engine_s=0.5) is None
     assert refused(admission, [], request(4), engine_s=2.0) == pytest.approx(2.1 - SHARE)
 
 
@@ -159,11 +159,11 @@ def test_a_batch_that_leaves_behind_a_request_does_not_keep_it_waiting() -> None
 
 def test_who_cannot_be_answered_in_time_any_more_is_told_and_the_others_move_up() -> None:
     admission, queue = experienced(0.25), [request(4) for _ in range(5)]
-    assert refused(admission, queue[:2], queue[2]) is None
+    assert refused(admission, queue[:1], queue[1]) is None
     told = admission.hopeless(queue, 0.375)  # two end in time
     assert [request for request, _ in told] == [IsIt(one) for one in queue[2:]]
     assert [error.retry_after_s for _, error in told] == pytest.approx([0.125] * 3)
-    admission.took([request(4)], 1.25)  # 0.5 s are expected now
+    admission.took([request(4)], 0.45)  # 0.4 s are expected now
     assert len(admission.hopeless(queue, 0.375)) == 4
 
 
