@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from prism_edge.energy.rows import EventRow
+from prism_edge.energy.rows import EventRow, JournalData
 from prism_edge.energy.sample import Sample
 
 KIND = "clock"
@@ -76,6 +76,15 @@ def aligned(samples: Sequence[Sample], told: Sequence[tuple[float, Offset]]) -> 
         _, offset = told[max(0, bisect_right(times, sample.t_s) - 1)]
         shifted.append(replace(sample, t_s=sample.t_s - offset.offset_s))
     return shifted
+
+
+def on_one_clock(journal: JournalData) -> dict[str, list[Sample]]:
+    """The samples of every board that sent any, on the leader's clock as far as it is known."""
+    told = offsets(journal.events)
+    return {
+        board: aligned(samples, told.get(board, ()))
+        for board, samples in journal.samples_by_board().items()
+    }
 
 
 def bound(told: Sequence[tuple[float, Offset]]) -> float | None:

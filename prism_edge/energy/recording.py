@@ -91,20 +91,18 @@ def _of_journal(path: Path, between: tuple[float, float]) -> Recording:
     found = read(path, (between[0] - MARGIN_S, between[1] + MARGIN_S))
     told = clocks.offsets(found.events)
     named = {key[6:]: label for key, label in found.meta.items() if key.startswith("power.")}
-    by_board = found.samples_by_board()
+    samples = clocks.on_one_clock(found)
     conditions = {
         key[10:]: said for key, said in found.meta.items() if key.startswith("condition.")
     }
-    boards = tuple(dict.fromkeys([*named, *by_board]))
+    boards = tuple(dict.fromkeys([*named, *samples]))
     return Recording(
         kind="journal",
         clock=BY_JOURNAL,
         first_s=whole[0],
         last_s=whole[1],
         boards=boards,
-        samples={
-            name: clocks.aligned(samples, told.get(name, ())) for name, samples in by_board.items()
-        },
+        samples=samples,
         rule=conditions.get("rule"),
         excludes=conditions.get("excludes", OUTSIDE_MODULE),
         bounds_s={name: clocks.bound(told.get(name, ())) for name in boards},

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from prism_edge.energy.meter import RELIABLE_SAMPLES
+from prism_edge.energy.meter import COVERAGE_NEEDED, RELIABLE_SAMPLES
 from prism_edge.energy.rows import JournalData
 from prism_edge.energy.sample import Sample
 from prism_edge.report.stats import FEWEST, FEWEST_P95
 from prism_edge.report.values import Costs, Group
-from prism_edge.report.windows import COVERAGE_NEEDED
 
 MODELLED = "modelled"
 SENSOR = "on-board sensor (VDD_IN: module only)"
@@ -43,12 +42,15 @@ POWER_SENSED = (
     "fan, storage and losses of the supply are left out."
 )
 CLOCKS = (
-    "Power samples carry each board's own clock, requests the leader's; an offset between boards "
-    "is not corrected and shifts that board's power against the requests."
+    "Power samples carry each board's own clock, requests the leader's. Samples are moved by the "
+    "offsets that boards measured with their hellos; in a journal without them an offset shifts a "
+    "board's power against the requests."
 )
 ENERGY = (
-    "Energy per request is gross: mean power of all boards, idle ones included, over the windows "
-    "from dispatch to completion, times the mean window. Time between requests is not in it. It is "
+    "Energy per request is gross: power of all boards, idle ones included, from dispatch to "
+    "completion, divided equally among the requests in flight at each instant, so that requests "
+    "and the time between them add up to what the boards drew. Its interval holds the scatter, "
+    "the power between samples and the sensors' step, not their offset and gain. It is "
     f"not given below {100 * COVERAGE_NEEDED:.0f} % coverage, and marked unreliable under "
     f"{RELIABLE_SAMPLES} samples."
 )

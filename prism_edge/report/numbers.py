@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from statistics import median
 
+from prism_edge.energy.clocks import on_one_clock
 from prism_edge.energy.rows import JournalData, RequestRow
+from prism_edge.energy.shares import InFlight
 from prism_edge.report.costs import costs
 from prism_edge.report.foresight import foresights
 from prism_edge.report.limits import limits, missing, power_label, setting_label
@@ -16,7 +18,7 @@ from prism_edge.report.stats import latency, speedup
 from prism_edge.report.traces import traces
 from prism_edge.report.values import Batch, Event, Group, PlanSeries, Reason, Report, Series, Span
 from prism_edge.report.why import fallback, predicted_s
-from prism_edge.report.windows import PowerLog, group_energy, power_logs
+from prism_edge.report.windows import PowerLogs, group_energy, power_logs
 from prism_edge.schedule.events import Aim
 from prism_edge.tables import Profile
 
@@ -26,10 +28,11 @@ def numbers(journal: JournalData, profile: Profile | None = None, aim: Aim | Non
     first_s, last_s = extent(journal)
     found = phases(journal)
     boards = _boards(journal)
-    logs = power_logs(journal.samples_by_board(), list(boards))
+    samples = on_one_clock(journal)
+    logs = power_logs(samples, list(boards), [_flight(row) for row in journal.requests])
     power = power_label(boards, journal.samples)
     tables = None if profile is None else costs(profile)
-    groups = _groups(journal.requests, found, list(boards), logs)
+    groups = _groups(journal.requests, found, logs)
     batches = tuple(_batch(row, first_s, found) for row in journal.requests)
     kind = journal.meta.get("kind", "unknown")
     return Report(
@@ -55,7 +58,7 @@ def numbers(journal: JournalData, profile: Profile | None = None, aim: Aim | Non
             for phase in found
         ),
         groups=groups,
-        plans=_plans(journal.requests, found, list(boards), logs),
+        plans=_plans(journal.requests, found, logs),
         foresights=foresights(batches),
         fallbacks=_reasons(
             (found[phase_at(found, row.start_s)].name, said.meant, said.reason)
@@ -72,7 +75,7 @@ def numbers(journal: JournalData, profile: Profile | None = None, aim: Aim | Non
             for event in journal.events
         ),
         batches=batches,
-        traces=traces(journal.samples_by_board(), first_s, last_s),
+        traces=traces(samples, first_s, last_s),
         costs=tables,
         missing=missing(journal, boards, profile is not None),
         limits=limits(kind, power, groups, tables),
@@ -94,8 +97,7 @@ def _boards(journal: JournalData) -> dict[str, str]:
 def _groups(
     rows: Sequence[RequestRow],
     found: Sequence[Phase],
-    boards: Sequence[str],
-    logs: Sequence[PowerLog],
+    logs: PowerLogs,
 ) -> tuple[Group, ...]:
     members: dict[tuple[int, str, int], list[RequestRow]] = {}
     for row in rows:
@@ -115,9 +117,9 @@ def _groups(
                 model=model,
                 batch=batch,
                 plans=dict(Counter(row.plan for row in ours).most_common()),
-                adaptive=_series(ours, boards, logs),
-                always_local=_series(local, boards, logs),
-                always_full=_series(full, boards, logs),
+                adaptive=_series(ours, logs),
+                always_local=_series(local, logs),
+                always_full=_series(full, logs),
                 speedup_local=speedup(_timed(ours), _timed(local)),
                 speedup_full=speedup(_timed(ours), _timed(full)),
                 answered=len(answered),
@@ -131,8 +133,7 @@ def _groups(
 def _plans(
     rows: Sequence[RequestRow],
     found: Sequence[Phase],
-    boards: Sequence[str],
-    logs: Sequence[PowerLog],
+    logs: PowerLogs,
 ) -> tuple[PlanSeries, ...]:
     """By phase and plan; a fallback is no example of the plan that ran in the end."""
     members: dict[tuple[int, str, int, str], list[RequestRow]] = {}
@@ -147,18 +148,22 @@ def _plans(
             batch=batch,
             plan=plan,
             wire_bytes=_middle([row.wire_bytes for row in each]),
-            series=_series(each, boards, logs),
+            series=_series(each, logs),
         )
         for (phase, model, batch, plan), each in sorted(members.items())
     )
 
 
-def _series(rows: Sequence[RequestRow], boards: Sequence[str], logs: Sequence[PowerLog]) -> Series:
+def _series(rows: Sequence[RequestRow], logs: PowerLogs) -> Series:
     return Series(
         n=len(rows),
         latency=latency([latency_s for _, latency_s in _timed(rows)]),
-        energy=group_energy(boards, logs, [(row.start_s, row.stop_s) for row in rows]),
+        energy=group_energy(logs, [_flight(row) for row in rows]),
     )
+
+
+def _flight(row: RequestRow) -> InFlight:
+    return InFlight(id=f"{row.id} {row.start_s}", start_s=row.start_s, stop_s=row.stop_s)
 
 
 def _middle(values: Iterable[int | None]) -> float | None:

@@ -1,7 +1,7 @@
 """Medians, percentiles and paired ratios carry their n and, from six values on, a 95 % interval.
 
-Intervals of a median are order statistics (binomial, no assumption on the shape); those of a mean
-are Student's t. Both take the values as independent. Under six values there is none.
+Intervals of a median are order statistics (binomial, no assumption on the shape). They take the
+values as independent. Under six values there is none.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist, fmean, median, stdev
+from statistics import median
 
 FEWEST = 6  # the range of five values holds the median with 94 % only
 FEWEST_P99 = 100
@@ -80,18 +80,6 @@ def median_interval(values: Sequence[float]) -> tuple[float | None, float | None
         rank += 1
     ordered = sorted(values)
     return ordered[rank], ordered[n - 1 - rank]
-
-
-def mean_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """Student's 95 % interval of the mean."""
-    n = len(values)
-    if n < FEWEST:
-        return None, None
-    z, free = NormalDist().inv_cdf(0.975), n - 1
-    # Cornish-Fisher: within 1 % of the exact quantile from 5 degrees of freedom on
-    t = z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
-    half = t * stdev(values) / math.sqrt(n)
-    return fmean(values) - half, fmean(values) + half
 
 
 def speedup(

@@ -1,32 +1,32 @@
-"""Energy per batch of a group of batches: all boards, idle ones too, from dispatch to completion.
+"""Energy per batch of a group of batches: all boards, idle ones too, shared among those in flight.
 
-One window is too short for ten samples a second, so the windows of a group are taken together: mean
-power over all of them times their mean length. A board that was not covered makes the sum unknown.
+One window is too short for ten samples a second, so the batches of a group are taken together: the
+mean of what each is charged (``energy/shares.py``). A board that was not covered makes it unknown.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
-from statistics import fmean, median
+from dataclasses import dataclass
+from statistics import fmean, stdev
 
-from prism_edge.energy.meter import GAP_INTERVALS, RELIABLE_SAMPLES, WindowEnergy, energy
+from prism_edge.changes.student import half_width
+from prism_edge.energy.meter import COVERAGE_NEEDED, RELIABLE_SAMPLES, Curve
 from prism_edge.energy.sample import Sample
-from prism_edge.report.stats import mean_interval
-
-COVERAGE_NEEDED = 0.9
-
-Window = tuple[float, float]
+from prism_edge.energy.shares import InFlight, RequestEnergy, shares
+from prism_edge.energy.uncertainty import PRINTED_STEP_W, SENSOR_STEP_W
+from prism_edge.report.stats import FEWEST
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroupEnergy:
     """Joules per batch over all boards, its interval, and how well the samples cover the windows.
 
-    ``energy_j`` is None when ``missing`` says why. ``samples`` and ``coverage`` are those of the
-    worst board; ``reliable`` from 20 samples on.
+    ``energy_j`` is None when ``missing`` says why. ``low_j`` and ``high_j``: 95 %, of the scatter
+    or of what the power did between samples, whichever is wider, and of the sensors' steps.
+    ``mean_w``: of all boards while they ran. ``samples`` and ``coverage`` are those of the worst
+    board; ``reliable`` from 20 samples on.
     """
 
     n: int
@@ -40,85 +40,92 @@ class GroupEnergy:
     missing: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class PowerLog:
-    """One board's samples, found by time. Made by ``power_logs``."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerLogs:
+    """The power of every board over time, and what each request is charged of it."""
 
-    samples: Sequence[Sample]
-    interval_s: float
-    _times: list[float] = field(repr=False)
-
-    def window(self, start_s: float, stop_s: float) -> WindowEnergy:
-        """The board's energy from ``start_s`` to ``stop_s``."""
-        near_s = (GAP_INTERVALS + 1) * self.interval_s
-        first = bisect_left(self._times, start_s - near_s)
-        last = bisect_right(self._times, stop_s + near_s)
-        return energy(self.samples[first:last], start_s, stop_s, self.interval_s)
+    curves: Mapping[str, Curve]
+    charged: Mapping[str, RequestEnergy]
 
 
-def power_logs(samples: Mapping[str, Sequence[Sample]], boards: Sequence[str]) -> list[PowerLog]:
-    """The power of every board; the nominal interval is the median between its own samples."""
-    logs = []
-    for board in boards:
-        ordered = sorted(samples.get(board, ()), key=lambda sample: sample.t_s)
-        times = [sample.t_s for sample in ordered]
-        gaps = [b - a for a, b in pairwise(times) if b > a]
-        logs.append(PowerLog(ordered, median(gaps) if gaps else 1.0, times))
-    return logs
+def power_logs(
+    samples: Mapping[str, Sequence[Sample]], boards: Sequence[str], requests: Sequence[InFlight]
+) -> PowerLogs:
+    """``requests``: every one there was, as each is charged less for those beside it."""
+    curves = {board: Curve(samples.get(board, ())) for board in boards}
+    if not boards or not requests:
+        return PowerLogs(curves=curves, charged={})
+    divided = shares(
+        list(curves.values()),
+        requests,
+        min(one.start_s for one in requests),
+        max(one.stop_s for one in requests),
+        step_w=[_step_w(samples.get(board, ())) for board in boards],
+    )
+    return PowerLogs(curves=curves, charged={one.id: one for one in divided.requests})
 
 
-def group_energy(
-    boards: Sequence[str], logs: Sequence[PowerLog], windows: Sequence[Window]
-) -> GroupEnergy:
-    """The energy of one batch of those that ran in ``windows``; ``logs`` are in board order."""
-    windows = [window for window in windows if window[1] > window[0]]
-    found = [[log.window(*window) for window in windows] for log in logs]
-    lengths_s = [stop_s - start_s for start_s, stop_s in windows]
-    covered_s = [
-        sum(one.coverage * length_s for one, length_s in zip(each, lengths_s, strict=True))
-        for each in found
-    ]
-    shares = [covered / sum(lengths_s) if windows else 0.0 for covered in covered_s]
-    samples = min((sum(one.samples for one in each) for each in found), default=0)
-    missing = _missing(boards, windows, shares)
-    total_w = None
-    singles: list[float] = []
-    if missing is None:
-        total_w = sum(
-            sum(one.energy_j or 0.0 for one in each) / covered
-            for each, covered in zip(found, covered_s, strict=True)
-        )
-        singles = [
-            sum(one.energy_j or 0.0 for one in column)
-            for column in zip(*found, strict=True)
-            if all(one.complete for one in column)
-        ]
-    low_j, high_j = mean_interval(singles)
+def group_energy(logs: PowerLogs, requests: Sequence[InFlight]) -> GroupEnergy:
+    """The energy of one of these batches."""
+    requests = [one for one in requests if one.stop_s > one.start_s]
+    found = {
+        board: [curve.window(one.start_s, one.stop_s) for one in requests]
+        for board, curve in logs.curves.items()
+    }
+    length_s = sum(one.stop_s - one.start_s for one in requests)
+    covered_s = {board: sum(one.covered_s for one in each) for board, each in found.items()}
+    coverage = {
+        board: min(s / length_s, 1.0) if requests else 0.0 for board, s in covered_s.items()
+    }
+    samples = min((sum(one.samples for one in each) for each in found.values()), default=0)
+    known = [logs.charged[one.id] for one in requests if one.id in logs.charged]
+    charged = [one for one in known if one.energy_j is not None]
+    missing = _missing(requests, coverage) or (None if charged else "no request is covered")
+    joules = [(one.energy_j or 0.0) / one.coverage for one in charged]
+    energy_j = None if missing else fmean(joules)
+    half_j = _half_j(charged, joules) if len(joules) >= FEWEST else None
     return GroupEnergy(
-        n=len(windows),
-        energy_j=None if total_w is None else total_w * fmean(lengths_s),
-        low_j=low_j,
-        high_j=high_j,
-        mean_w=total_w,
+        n=len(requests),
+        energy_j=energy_j,
+        low_j=None if energy_j is None or half_j is None else energy_j - half_j,
+        high_j=None if energy_j is None or half_j is None else energy_j + half_j,
+        mean_w=None
+        if missing
+        else sum(
+            math.fsum(one.energy_j or 0.0 for one in each) / covered_s[board]
+            for board, each in found.items()
+        ),
         samples=samples,
-        coverage=min(shares, default=0.0),
+        coverage=min(coverage.values(), default=0.0),
         reliable=samples >= RELIABLE_SAMPLES,
         missing=missing,
     )
 
 
-def _missing(
-    boards: Sequence[str], windows: Sequence[Window], shares: Sequence[float]
-) -> str | None:
+def _half_j(charged: Sequence[RequestEnergy], joules: Sequence[float]) -> float:
+    """Half of the 95 % interval of their mean."""
+    n = len(joules)
+    scatter_j = stdev(joules) / math.sqrt(n)
+    unseen_j = math.hypot(*(one.uncertainty.sampling_j for one in charged)) / n
+    step_j = fmean(one.uncertainty.step_j for one in charged)
+    return half_width(0.05, n - 1) * math.hypot(max(scatter_j, unseen_j), step_j)
+
+
+def _step_w(samples: Sequence[Sample]) -> float:
+    modelled = any(sample.source == "modelled" for sample in samples)
+    return PRINTED_STEP_W if modelled else SENSOR_STEP_W
+
+
+def _missing(requests: Sequence[InFlight], coverage: Mapping[str, float]) -> str | None:
     """Why there is no sum, or None."""
-    if not windows:
+    if not requests:
         return "no request was answered"
-    if not boards:
+    if not coverage:
         return "no board sent power samples"
-    worst = min(range(len(boards)), key=lambda i: shares[i])
-    if shares[worst] < COVERAGE_NEEDED:
+    worst = min(coverage, key=lambda board: coverage[board])
+    if coverage[worst] < COVERAGE_NEEDED:
         return (
-            f"samples of {boards[worst]} cover {100 * shares[worst]:.0f} % of the time; "
+            f"samples of {worst} cover {100 * coverage[worst]:.0f} % of the time; "
             f"{100 * COVERAGE_NEEDED:.0f} % are needed"
         )
     return None

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from prism_edge.report.stats import (
     FEWEST,
     latency,
-    mean_interval,
     median_interval,
     pair_in_time,
     quantile,
@@ -50,20 +49,11 @@ def test_median_interval_does_not_mind_the_shape() -> None:
     assert 940 <= hits <= 990
 
 
-def test_mean_interval_is_students() -> None:
-    found = mean_interval([10.0, 12.0, 11.0, 13.0, 9.0, 11.0])
-    # t(5; 0.975) = 2.571, s = 1.4142, n = 6
-    assert found == pytest.approx((11 - 1.484, 11 + 1.484), abs=0.02)
-    normal = 1.96 * 1.4142 / 6**0.5
-    assert found != pytest.approx((11 - normal, 11 + normal), abs=0.02)
-
-
 @given(values)
 def test_few_values_have_no_interval_and_many_hold_their_median(few: list[float]) -> None:
     low, high = median_interval(few)
     if len(few) < FEWEST:
         assert (low, high) == (None, None)
-        assert mean_interval(few) == (None, None)
     else:
         assert low is not None
         assert high is not None
