@@ -5,6 +5,7 @@ answered. What a refused client still sends is thrown away by uvicorn, so that i
 refusal.
 """
 
+import asyncio
 import zlib
 from dataclasses import dataclass
 
@@ -73,7 +74,7 @@ async def read_body(request: Request, max_bytes: int) -> bytes | bytearray:
         held.take(len(chunk))
     if encoding == "identity":
         return body
-    unpacked = unpack(body, max_bytes)
+    unpacked = await asyncio.to_thread(unpack, body, max_bytes)
     held.take(len(unpacked))
     return unpacked
 

@@ -30,6 +30,7 @@ from prism_edge.serve.guard import Guard, json_response
 from prism_edge.serve.hangup import unless_hung_up
 from prism_edge.serve.history import History
 from prism_edge.serve.http_generate import GenerateEdge
+from prism_edge.serve.long_json import in_turns
 from prism_edge.serve.metrics import CONTENT_TYPE, Metrics, Outcome
 from prism_edge.serve.openapi import document
 from prism_edge.serve.page import page
@@ -219,7 +220,7 @@ class _Edge:
     ) -> tuple[Response, str]:
         header_length = oip.header_length(request.headers.get(oip.HEADER_LENGTH))
         body = await read_body(request, self._max_body_bytes)
-        asked = oip.decode_request(body, header_length)
+        asked = await in_turns(oip.decoding(body, header_length))
         wanted = oip.wanted_outputs(asked, [tensor.name for tensor in info.outputs])
         parameters = dict(asked.parameters)
         limit_s = timeout_of(parameters.pop("timeout", None))

@@ -10,12 +10,13 @@ Pure; every malformed request is an InputError.
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from reprlib import repr as shown
 
 from prism_edge.errors import InputError
 from prism_edge.serve.datatypes import DATATYPES, Array, datatype_of
+from prism_edge.serve.long_json import Lists, at_once, numbers, shortened
 from prism_edge.serve.service import Parameter
 from prism_edge.serve.tensor_binary import from_binary, to_binary
 from prism_edge.serve.tensor_json import from_json, to_json
@@ -63,18 +64,29 @@ def header_length(text: str | None) -> int | None:
 
 def decode_request(body: bytes | bytearray, header_length: int | None) -> InferRequest:
     """The request in ``body``, whose first ``header_length`` bytes are JSON (None: all of it)."""
+    return at_once(decoding(body, header_length))
+
+
+def decoding(
+    body: bytes | bytearray, header_length: int | None
+) -> Generator[None, None, InferRequest]:
+    """The same, with pauses in which others may have their turn."""
     length = len(body) if header_length is None else header_length
     if not 0 <= length <= len(body):
         raise InputError(f"{HEADER_LENGTH} is {length}, but the body is {len(body)} bytes")
-    document = parse_object(bytes(body[:length]))
+    text = body if length == len(body) else body[:length]
+    short, lists = yield from shortened(text)
+    document = parse_object(short)
     parameters = dict(_parameters("the request", document))
     binary_output = _flag("binary_data_output", parameters.pop("binary_data_output", False))
     request_id = document.get("id")
     if request_id is not None and not isinstance(request_id, str):
         raise InputError(f"id must be a string, not {shown(request_id)}")
+    tail = memoryview(body)[length:]
+    inputs = yield from _inputs(_objects(document, "inputs"), text, lists, tail)
     return InferRequest(
         id=request_id,
-        inputs=_inputs(_objects(document, "inputs"), memoryview(body)[length:]),
+        inputs=inputs,
         outputs=_outputs(_objects(document, "outputs"), binary_output),
         binary_output=binary_output,
         parameters=parameters,
@@ -155,7 +167,9 @@ def _objects(document: Mapping[str, object], key: str) -> list[dict[str, object]
     return items
 
 
-def _inputs(items: list[dict[str, object]], tail: memoryview) -> dict[str, Array]:
+def _inputs(
+    items: list[dict[str, object]], text: bytes | bytearray, lists: Lists, tail: memoryview
+) -> Generator[None, None, dict[str, Array]]:
     if not items:
         raise InputError("inputs: the request holds none; at least one tensor is needed")
     inputs: dict[str, Array] = {}
@@ -171,6 +185,9 @@ def _inputs(items: list[dict[str, object]], tail: memoryview) -> dict[str, Array
         size = _parameters(where, item).get("binary_data_size")
         data = item.get("data")
         if size is None:
+            if isinstance(data, str) and data in lists:
+                inputs[name] = yield from numbers(name, datatype, shape, text, lists[data])
+                continue
             if not isinstance(data, list):
                 raise InputError(f"{where}: needs a list data, or binary_data_size and its bytes")
             inputs[name] = from_json(name, datatype, shape, data)

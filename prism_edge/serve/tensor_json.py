@@ -31,7 +31,8 @@ def from_json(tensor: str, datatype: str, shape: Sequence[int], data: list[objec
     flat = _flatten(tensor, shape, data)
     kind = DATATYPES[datatype].kind
     allowed, words = VALUES[kind]
-    strange = sorted(found.__name__ for found in set(map(type, flat)) - allowed)
+    types = set(map(type, flat))
+    strange = sorted(found.__name__ for found in types - allowed)
     if strange:
         raise InputError(
             f"input {shown(tensor)}: {datatype} takes {words}, not {', '.join(strange)}"
@@ -39,7 +40,9 @@ def from_json(tensor: str, datatype: str, shape: Sequence[int], data: list[objec
     if kind == "O":
         array = _strings(tensor, flat)
     elif kind == "f":
-        array = _floats(tensor, datatype, flat)
+        array = _floats(
+            tensor, datatype, _numbers(tensor, datatype, flat) if str in types else flat
+        )
     elif kind == "b":
         array = np.array(flat, np.bool_)
     else:
@@ -69,7 +72,7 @@ def to_json(tensor: str, array: Array) -> list[object]:
 
 def _flatten(tensor: str, shape: Sequence[int], data: list[object]) -> list[object]:
     nest, level = [len(data)], data
-    while any(isinstance(item, list) for item in level):
+    while list in set(map(type, level)):
         rows = [item for item in level if isinstance(item, list)]
         widths = set(map(len, rows))
         if len(rows) != len(level) or len(widths) != 1 or len(nest) >= len(shape):
@@ -105,17 +108,20 @@ def _integers(tensor: str, datatype: str, flat: list[object]) -> Array:
     return np.array(numbers, DATATYPES[datatype])
 
 
-def _floats(tensor: str, datatype: str, flat: list[object]) -> Array:
+def _numbers(tensor: str, datatype: str, flat: list[object]) -> list[object]:
+    """The values with numbers for the words that stand for some."""
     strange = {value for value in flat if isinstance(value, str)} - set(NOT_FINITE)
     if strange:
         raise InputError(
             f"input {shown(tensor)}: {datatype} takes numbers and {', '.join(NOT_FINITE)}, "
             f"not {shown(min(strange))}"
         )
+    return [NOT_FINITE[value] if isinstance(value, str) else value for value in flat]
+
+
+def _floats(tensor: str, datatype: str, flat: list[object]) -> Array:
     try:
-        wide = np.array(
-            [NOT_FINITE[value] if isinstance(value, str) else value for value in flat], np.float64
-        )
+        wide = np.array(flat, np.float64)
     except OverflowError as error:
         raise InputError(f"input {shown(tensor)}: a value does not fit {datatype}") from error
     with np.errstate(over="ignore"):
