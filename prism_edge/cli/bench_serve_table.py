@@ -88,7 +88,8 @@ def _overloaded(found: Mapping[str, Any]) -> list[str]:
         f"{found['answered_hz']:.1f}",
         f"accepted  {found['accepted']}, in time (within {found['deadline_s']:g} s) "
         f"{found['accepted_in_time']}, p99 {_ms(found['accepted_s']['p99'])} ms",
-        f"refused   {found['refused']}, p99 {_ms(found['refused_s']['p99'])} ms",
+        f"refused   {found['refused']}, p99 {_ms(found['refused_s']['p99'])} ms; "
+        f"{found['refused_later']} had waited",
         f"queue     {found['queue_most']} at most",
         *(["memory    " + "; ".join(memory)] if memory else []),
         f"afterwards the first answer came after {_ms(found['recovered_s'])} ms; one alone takes "

@@ -19,6 +19,7 @@ from prism_edge.client.figures import outcome, quantiles
 from prism_edge.client.load import Load, send
 from prism_edge.client.loops import Ask
 from prism_edge.errors import ClusterError
+from prism_edge.serve.admission import SLOWER
 from prism_edge.serve.tls import trusting
 
 USERS, CALM_S = 16, 10.0  # who find out what can be sustained, and for how long
@@ -107,6 +108,7 @@ def overload(
         "accepted_in_time": len(in_time),
         "accepted_s": quantiles([took(one) for one in accepted]),
         "refused": dict(Counter(outcome(one) for one in sent if one.status != 200)),
+        "refused_later": sum(one.error == SLOWER for one in sent),
         "refused_s": quantiles([took(one) for one in sent if one.status == 503]),
         "queue_most": seen.queue,
         "resident_mib": {
