@@ -42,8 +42,9 @@ def ask(runner: Runner) -> Answer:
     """
     done = runner.run(_COMMAND, root=True, timeout_s=60)
     try:
-        return Answer(**json.loads(done.out.splitlines()[-1]))
-    except (ValueError, IndexError, TypeError):
+        said = json.loads(done.out.splitlines()[-1])
+        return Answer(status=said["status"], error=said["error"])  # an older release says more
+    except (ValueError, IndexError, TypeError, KeyError):
         return Answer(error=last_words(done.err or done.out))
 
 
