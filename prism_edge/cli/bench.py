@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from prism_edge.cli import bench_policy, bench_serve, bench_staging
+from prism_edge.cli import bench_energy, bench_policy, bench_serve, bench_staging
 
 app = typer.Typer(
     name="bench", help="How fast plans, decisions and daemons are.", no_args_is_help=True
@@ -21,6 +21,7 @@ BOARDS, RATE, MODELS = 2, "100mbit", "vit-b16,bert-base,gpt2"
 app.command("staging")(bench_staging.staging)
 app.command("policy")(bench_policy.policy)
 app.command("serve")(bench_serve.serve)
+app.command("energy")(bench_energy.energy)
 
 
 @app.callback()

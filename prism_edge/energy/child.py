@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
@@ -18,6 +19,9 @@ from prism_edge.errors import EnergyError
 
 PATIENCE_LINES = 5
 GRACE_S = 2.0
+LONGEST_LINE = 1 << 16  # bytes; a longer one holds no reading
+GATHER_S = 0.2  # samples that come faster are handed over together: waking somebody costs as much
+WAITING = 1000  # samples that nobody has asked for yet, before the child has to wait
 
 Read = Callable[[str, float, float], Sample | str]
 
@@ -46,16 +50,15 @@ class ChildSource:
         self._name = f"board {board}: {name}"
         self._argv = tuple(argv)
         self._read = read
-        self._sampled = False
         self._discard = discard
         self._silence_s = silence_s
-        self._lines = 0
-        self._last_line = ""
-        self._child: asyncio.subprocess.Process | None = None
+        self._lines: _Lines | None = None
 
     async def __aenter__(self) -> ChildSource:
+        loop = asyncio.get_running_loop()
         try:
-            self._child = await asyncio.create_subprocess_exec(
+            _, self._lines = await loop.subprocess_exec(
+                lambda: _Lines(self._read, self._discard, self._silence_s),
                 *self._argv,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
@@ -79,56 +82,128 @@ class ChildSource:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        child = self._running()
-        if child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                child.terminate()
-        try:
-            await asyncio.wait_for(child.communicate(), GRACE_S)
-        except asyncio.TimeoutError:
-            child.kill()
-            await child.communicate()
+        assert self._lines is not None, "a source is used inside 'async with'"
+        await self._lines.end()
 
     def __aiter__(self) -> ChildSource:
         return self
 
     async def __anext__(self) -> Sample:
-        while True:
-            line = await self._line()
-            t_s, monotonic_s = time.time(), time.monotonic()
-            self._lines += 1
-            sample = self._read(line, t_s, monotonic_s)
-            if isinstance(sample, Sample):
-                if self._lines <= self._discard:
-                    continue
-                self.rule = sample.rule or self.rule
-                self._sampled = True
-                return sample
-            if not self._sampled and self._lines >= PATIENCE_LINES:
-                raise EnergyError(f"{self._name}: {sample}")
+        assert self._lines is not None, "a source is used inside 'async with'"
+        sample = await self._lines.next()
+        if isinstance(sample, str):
+            raise EnergyError(f"{self._name}{sample}")
+        self.rule = sample.rule or self.rule
+        return sample
 
-    async def _line(self) -> str:
-        """The next complete line; "" for one too long to hold a reading."""
-        child = self._running()
-        assert child.stdout is not None
-        try:
-            raw = await asyncio.wait_for(child.stdout.readline(), self._silence_s)
-        except asyncio.TimeoutError as error:
-            raise EnergyError(
-                f"{self._name} printed nothing for {self._silence_s:g} s; "
-                "start it by hand as this user to see why"
-            ) from error
-        except ValueError:  # over the reader's limit of 64 KiB
-            return ""
-        if raw.endswith(b"\n"):
-            self._last_line = raw.decode(errors="replace").strip()
-            return self._last_line
-        last = raw.decode(errors="replace").strip() or self._last_line
-        raise EnergyError(
-            f"{self._name} ended after {self._lines} lines; "
+
+class _Lines(asyncio.SubprocessProtocol):
+    """The lines of a running child, read as they arrive and not when somebody asks for them."""
+
+    def __init__(self, read: Read, discard: int, silence_s: float) -> None:
+        self._read = read
+        self._discard = discard
+        self._silence_s = silence_s
+        self._loop = asyncio.get_running_loop()
+        self._found: deque[Sample | str] = deque()
+        self._ready = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._handed_s = 0.0
+        self._gone = asyncio.Event()
+        self._part = b""
+        self._count = 0
+        self._last_line = ""
+        self._sampled = False
+        self._heard_s = self._loop.time()
+        self._watch = self._loop.call_later(silence_s, self._look)
+
+    async def next(self) -> Sample | str:
+        """A sample, or what happened instead, to be put behind the source's name."""
+        while not self._found:
+            self._ready.clear()
+            await self._ready.wait()
+        if len(self._found) == WAITING // 2 and self._pipe is not None:
+            self._pipe.resume_reading()
+        return self._found.popleft()
+
+    async def end(self) -> None:
+        """The child has ended, by request or by force, and is reaped."""
+        for timer in (self._watch, self._timer):
+            if timer is not None:
+                timer.cancel()
+        for signal in (self._child.terminate, self._child.kill):
+            with contextlib.suppress(ProcessLookupError):
+                signal()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._gone.wait(), GRACE_S)
+                break
+        self._child.close()
+
+    # what the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.SubprocessTransport)
+        self._child = transport
+        pipe = transport.get_pipe_transport(1)
+        self._pipe = pipe if isinstance(pipe, asyncio.ReadTransport) else None
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        t_s, monotonic_s = time.time(), time.monotonic()
+        self._heard_s = self._loop.time()
+        *lines, self._part = (self._part + data).split(b"\n")
+        for line in lines:
+            self._take(line, t_s, monotonic_s)
+        if len(self._part) > LONGEST_LINE:
+            self._part = self._part[: LONGEST_LINE + 1]
+        self._hand_over_soon()
+        if len(self._found) > WAITING and self._pipe is not None:
+            self._pipe.pause_reading()
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        last = self._part.decode(errors="replace").strip() or self._last_line
+        self._fail(
+            f" ended after {self._count} lines; "
             f"its last line was {last[-400:]!r}; start it by hand as this user to see more"
         )
 
-    def _running(self) -> asyncio.subprocess.Process:
-        assert self._child is not None, "a source is used inside 'async with'"
-        return self._child
+    def process_exited(self) -> None:
+        self._gone.set()
+
+    def _take(self, raw: bytes, t_s: float, monotonic_s: float) -> None:
+        self._count += 1
+        if len(raw) > LONGEST_LINE:
+            return
+        self._last_line = raw.decode(errors="replace").strip()
+        sample = self._read(self._last_line, t_s, monotonic_s)
+        if isinstance(sample, Sample):
+            if self._count > self._discard:
+                self._sampled = True
+                self._found.append(sample)
+        elif not self._sampled and self._count == PATIENCE_LINES:
+            self._fail(f": {sample}")
+
+    def _fail(self, why: str) -> None:
+        self._found.append(why)
+        self._ready.set()
+
+    def _hand_over_soon(self) -> None:
+        if self._timer is None and self._found:
+            wait_s = self._handed_s + GATHER_S - self._heard_s
+            if wait_s > 0:
+                self._timer = self._loop.call_later(wait_s, self._hand_over)
+            else:
+                self._hand_over()
+
+    def _hand_over(self) -> None:
+        self._timer, self._handed_s = None, self._loop.time()
+        self._ready.set()
+
+    def _look(self) -> None:
+        silent_s = self._loop.time() - self._heard_s
+        if silent_s >= self._silence_s:
+            self._fail(
+                f" printed nothing for {self._silence_s:g} s; "
+                "start it by hand as this user to see why"
+            )
+        else:
+            self._watch = self._loop.call_later(self._silence_s - silent_s, self._look)

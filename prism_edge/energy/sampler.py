@@ -19,6 +19,7 @@ from prism_edge.energy.sample import Sample
 from prism_edge.energy.sysfs import Board
 from prism_edge.errors import EnergyError
 
+GATHER_S = 0.2  # samples that come faster are handed over together: waking somebody costs as much
 PATIENCE = 5  # readings without any rail, before that is an error
 TEMPERATURES_S = 1.0
 
@@ -44,15 +45,16 @@ class SysfsSource:
         self._interval_s = interval_s
         self._declared = tuple(total)
         self._root = root
-        self._read: asyncio.Queue[Sample | str] = asyncio.Queue()
+        self._read: asyncio.Queue[list[Sample | str]] = asyncio.Queue()
+        self._batch: list[Sample | str] = []
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     async def __aenter__(self) -> SysfsSource:
         loop = asyncio.get_running_loop()
 
-        def hand_over(sample: Sample | str) -> None:
-            loop.call_soon_threadsafe(self._read.put_nowait, sample)
+        def hand_over(samples: list[Sample | str]) -> None:
+            loop.call_soon_threadsafe(self._read.put_nowait, samples)
 
         self._thread = threading.Thread(
             target=self._run, args=(hand_over,), name="power", daemon=True
@@ -74,16 +76,19 @@ class SysfsSource:
         return self
 
     async def __anext__(self) -> Sample:
-        sample = await self._read.get()
+        if not self._batch:
+            self._batch = (await self._read.get())[::-1]
+        sample = self._batch.pop()
         if isinstance(sample, str):
             raise EnergyError(f"board {self._board}: sysfs: {sample}")
         self.rule = sample.rule
         return sample
 
-    def _run(self, hand_over: Callable[[Sample | str], None]) -> None:
+    def _run(self, hand_over: Callable[[list[Sample | str]], None]) -> None:
         sensors = Board(self._root)
         total = total_of([rail.name for rail in sensors.rails], self._declared)
-        empty, next_s, temperatures_s = 0, time.monotonic(), -math.inf
+        empty, next_s, temperatures_s, handed_s = 0, time.monotonic(), -math.inf, -math.inf
+        batch: list[Sample | str] = []
         try:
             while empty < PATIENCE and not self._stop.wait(max(0.0, next_s - time.monotonic())):
                 start_s = time.monotonic()
@@ -96,7 +101,7 @@ class SysfsSource:
                 warm = start_s - temperatures_s >= TEMPERATURES_S
                 temperatures_s = start_s if warm else temperatures_s
                 monotonic_s = (start_s + stop_s) / 2
-                hand_over(
+                batch.append(
                     Sample(
                         board=self._board,
                         t_s=time.time() - (time.monotonic() - monotonic_s),
@@ -109,7 +114,10 @@ class SysfsSource:
                         events=sensors.events(),
                     )
                 )
+                if stop_s - handed_s >= GATHER_S:
+                    hand_over(batch)
+                    batch, handed_s = [], stop_s
             if not self._stop.is_set():
-                hand_over(NO_RAILS)
+                hand_over([*batch, NO_RAILS])
         finally:
             sensors.close()

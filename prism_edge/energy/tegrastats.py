@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from prism_edge.energy.rails import MODULES
 
@@ -142,18 +143,22 @@ def _cpu(draft: _Draft, found: re.Match[str]) -> None:
         return
     cores = []
     for item in found["cores"].split(",") if found["cores"] else ():
-        core = _CORE.fullmatch(item.strip())
-        load = 0 if core is None else _int(core["load"]) or 0
-        if core is None or item != item.strip() or load > 100:
+        core = _core(item.strip(), found["clock"])
+        if core is None or item != item.strip():
             draft.unknown.append(item)
-        if core is None or load > 100:
-            continue
-        if core[0] == "off":
-            cores.append(Core(load_pct=None, freq_mhz=None))
-        else:
-            freq_mhz = _int(core["freq"] or found["clock"])
-            cores.append(Core(load_pct=None if core["load"] == "NaN" else load, freq_mhz=freq_mhz))
+        if core is not None:
+            cores.append(core)
     draft.cpu = tuple(cores)
+
+
+@lru_cache(4096)  # there are many cores and few loads
+def _core(item: str, clock: str | None) -> Core | None:
+    core = _CORE.fullmatch(item)
+    if core is None or (_int(core["load"]) or 0) > 100:
+        return None
+    if core[0] == "off":
+        return Core(load_pct=None, freq_mhz=None)
+    return Core(load_pct=_int(core["load"]), freq_mhz=_int(core["freq"] or clock))
 
 
 def _gr3d(draft: _Draft, found: re.Match[str]) -> None:
