@@ -236,13 +236,15 @@ class _Edge:
             parameters=parameters,
         )
         reply = await unless_hung_up(request.receive, self._service.infer(call))
-        encoded, headers = oip.encode_response(
-            model_name=info.name,
-            model_version=info.version,
-            request_id=asked.id,
-            outputs=reply.outputs,
-            wanted=wanted,
-            parameters=reply.parameters,
+        encoded, headers = await in_turns(
+            oip.encoding(
+                model_name=info.name,
+                model_version=info.version,
+                request_id=asked.id,
+                outputs=reply.outputs,
+                wanted=wanted,
+                parameters=reply.parameters,
+            )
         )
         method = str(reply.parameters.get("plan", "unknown")).partition(":")[0]
         return Response(encoded, headers=headers), method

@@ -1,4 +1,4 @@
-"""Long lists of numbers in a request's JSON are read a piece at a time, so that others get their
+"""Long lists of numbers in JSON are read and written a piece at a time, so that others get their
 turn in between.
 
 ``json`` reads a document in one go and lets no other thread run meanwhile: an image as text takes
@@ -20,10 +20,11 @@ import numpy as np
 
 from prism_edge.errors import InputError
 from prism_edge.serve.datatypes import Array
-from prism_edge.serve.tensor_json import from_json
+from prism_edge.serve.tensor_json import from_json, to_json
 
 LONG_BYTES = 1 << 16  # a list as long as this is one of those
 PIECE_BYTES = 1 << 15
+PIECE_VALUES = 1 << 11
 QUOTES = 1024  # that are passed over in one go
 DATA = b'"data"'
 NO_BRACKETS = bytes.maketrans(b"[]", b"  ")
@@ -112,6 +113,17 @@ def numbers(
     if not _nested(np.array(edges), nest):
         raise _strange(tensor, shape)
     return np.concatenate(pieces).reshape(tuple(shape))
+
+
+def written(tensor: str, array: Array) -> Generator[None, None, str]:
+    """The list that ``to_json`` makes of an array, as text."""
+    flat, pieces = array.ravel(), []
+    for start in range(0, flat.size, PIECE_VALUES):
+        if start:
+            yield
+        values = to_json(tensor, flat[start : start + PIECE_VALUES])
+        pieces.append(json.dumps(values, allow_nan=False, separators=(",", ":"))[1:-1])
+    return f"[{','.join(pieces)}]"
 
 
 def _nested(edges: Array, nest: Sequence[int]) -> bool:

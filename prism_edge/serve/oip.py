@@ -16,10 +16,10 @@ from reprlib import repr as shown
 
 from prism_edge.errors import InputError
 from prism_edge.serve.datatypes import DATATYPES, Array, datatype_of
-from prism_edge.serve.long_json import Lists, at_once, numbers, shortened
+from prism_edge.serve.long_json import Lists, at_once, numbers, shortened, written
 from prism_edge.serve.service import Parameter
 from prism_edge.serve.tensor_binary import from_binary, to_binary
-from prism_edge.serve.tensor_json import from_json, to_json
+from prism_edge.serve.tensor_json import from_json
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 MAX_DIMENSIONS = 32  # what every supported numpy can hold
@@ -109,7 +109,7 @@ def wanted_outputs(request: InferRequest, names: Iterable[str]) -> dict[str, boo
     return dict(request.outputs)
 
 
-def encode_response(
+def encoding(
     *,
     model_name: str,
     model_version: str,
@@ -117,9 +117,10 @@ def encode_response(
     outputs: Mapping[str, Array],
     wanted: Mapping[str, bool],
     parameters: Mapping[str, Parameter],
-) -> tuple[bytes, dict[str, str]]:
-    """The body and headers of a reply with the ``wanted`` outputs: JSON first, then the bytes."""
-    described: list[dict[str, object]] = []
+) -> Generator[None, None, tuple[bytes, dict[str, str]]]:
+    """The body and headers of a reply with the ``wanted`` outputs: JSON first, then the bytes. In
+    its pauses others may have their turn."""
+    described: list[str] = []
     tail: list[bytes] = []
     for name, binary in wanted.items():
         array = outputs[name]
@@ -131,22 +132,26 @@ def encode_response(
         if binary:
             tail.append(to_binary(array))
             item["parameters"] = {"binary_data_size": len(tail[-1])}
+            described.append(_text(item))
         else:
-            item["data"] = to_json(name, array)
-        described.append(item)
+            data = yield from written(name, array)
+            described.append(f'{_text(item)[:-1]},"data":{data}}}')
     document: dict[str, object] = {"model_name": model_name, "model_version": model_version}
     if request_id is not None:
         document["id"] = request_id
     if parameters:
         document["parameters"] = dict(parameters)
-    document["outputs"] = described
-    header = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
+    header = f'{_text(document)[:-1]},"outputs":[{",".join(described)}]}}'.encode()
     if not any(wanted.values()):
         return header, {"Content-Type": "application/json"}
     return b"".join([header, *tail]), {
         "Content-Type": "application/octet-stream",
         HEADER_LENGTH: str(len(header)),
     }
+
+
+def _text(document: Mapping[str, object]) -> str:
+    return json.dumps(document, allow_nan=False, separators=(",", ":"))
 
 
 def _objects(document: Mapping[str, object], key: str) -> list[dict[str, object]]:

@@ -8,26 +8,29 @@ import pytest
 from load import Case, counted, judged
 
 from prism_edge.serve import oip
+from prism_edge.serve.long_json import at_once
 
 LOGITS = np.array([[1.0, 2.0]], dtype=np.float32)
 CASE = Case(pixels=np.zeros((1, 3, 2, 2), dtype=np.uint8), logits=LOGITS, plan="local")
 
 
 def reply(logits: np.ndarray) -> httpx.Response:
-    body, headers = oip.encode_response(
-        model_name="net",
-        model_version="1",
-        request_id=None,
-        outputs={"logits": logits},
-        wanted=oip.wanted_outputs(
-            oip.decode_request(
-                b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[0]}],'
-                b'"parameters":{"binary_data_output":true}}',
-                None,
+    body, headers = at_once(
+        oip.encoding(
+            model_name="net",
+            model_version="1",
+            request_id=None,
+            outputs={"logits": logits},
+            wanted=oip.wanted_outputs(
+                oip.decode_request(
+                    b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[0]}],'
+                    b'"parameters":{"binary_data_output":true}}',
+                    None,
+                ),
+                ["logits"],
             ),
-            ["logits"],
-        ),
-        parameters={"plan": "local"},
+            parameters={"plan": "local"},
+        )
     )
     return httpx.Response(200, content=body, headers=headers)
 

@@ -16,13 +16,15 @@ from prism_edge.errors import InputError
 from prism_edge.serve.long_json import (
     LONG_BYTES,
     PIECE_BYTES,
+    PIECE_VALUES,
     at_once,
     in_turns,
     numbers,
     shortened,
+    written,
 )
 from prism_edge.serve.oip import decode_request, decoding
-from prism_edge.serve.tensor_json import from_json
+from prism_edge.serve.tensor_json import from_json, to_json
 
 PAD = " " * LONG_BYTES  # makes any list a long one
 
@@ -166,6 +168,14 @@ def test_any_bytes_are_either_left_alone_or_cut_where_a_list_is(noise: bytes, at
     for name, where in lists.items():
         short = short.replace(f'"{name}"'.encode(), text[where])
     assert short == text
+
+
+@pytest.mark.parametrize("count", [0, 1, PIECE_VALUES, PIECE_VALUES + 1, 5 * PIECE_VALUES])
+def test_a_long_answer_is_written_in_short_pieces(count: int) -> None:
+    values = np.arange(count).astype("f4") / 3
+    values[:1] = np.nan
+    assert sum(1 for _ in written("y", values)) == max(0, (count - 1) // PIECE_VALUES)
+    assert json.loads(at_once(written("y", values))) == to_json("y", values)
 
 
 def test_numbers_at_any_cut_are_those_of_json() -> None:

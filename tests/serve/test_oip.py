@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as hnp
 from prism_edge.errors import InputError
 from prism_edge.serve import oip
 from prism_edge.serve.datatypes import DATATYPES, Array, bytes_array, datatype_of
+from prism_edge.serve.long_json import at_once
 from prism_edge.serve.tensor_binary import to_binary
 from prism_edge.serve.tensor_json import to_json
 
@@ -72,13 +73,15 @@ def test_json_and_binary_mix_in_one_request(inputs: dict[str, tuple[Array, bool]
 @given(st.dictionaries(st.text(min_size=1), st.tuples(tensors(), st.booleans()), min_size=1))
 @settings(max_examples=60, deadline=None)
 def test_a_reply_is_what_tritonclient_reads(outputs: dict[str, tuple[Array, bool]]) -> None:
-    body, headers = oip.encode_response(
-        model_name="m",
-        model_version="1",
-        request_id="7",
-        outputs={name: array for name, (array, _) in outputs.items()},
-        wanted={name: binary for name, (_, binary) in outputs.items()},
-        parameters={"plan": "local"},
+    body, headers = at_once(
+        oip.encoding(
+            model_name="m",
+            model_version="1",
+            request_id="7",
+            outputs={name: array for name, (array, _) in outputs.items()},
+            wanted={name: binary for name, (_, binary) in outputs.items()},
+            parameters={"plan": "local"},
+        )
     )
     length = headers.get(oip.HEADER_LENGTH)
     assert (length is not None) == any(binary for _, binary in outputs.values())
@@ -156,13 +159,15 @@ def test_json_replies_fit_the_official_schema(array: Array) -> None:
     components = yaml.safe_load(OFFICIAL.read_text())["components"]
     schema = {"$ref": "#/components/schemas/inference_response", "components": components}
     validator = jsonschema.Draft4Validator(schema)
-    body, headers = oip.encode_response(
-        model_name="m",
-        model_version="1",
-        request_id=None,
-        outputs={"y": array},
-        wanted={"y": False},
-        parameters={},
+    body, headers = at_once(
+        oip.encoding(
+            model_name="m",
+            model_version="1",
+            request_id=None,
+            outputs={"y": array},
+            wanted={"y": False},
+            parameters={},
+        )
     )
     assert headers == {"Content-Type": "application/json"}
     document = json.loads(body, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))

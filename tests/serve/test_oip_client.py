@@ -21,7 +21,8 @@ from prism_edge.errors import (
     UnavailableError,
     UnreachableError,
 )
-from prism_edge.serve.oip import decode_request, encode_response
+from prism_edge.serve.long_json import at_once
+from prism_edge.serve.oip import decode_request, encoding
 from prism_edge.serve.oip_client import Daemon, decode_response, encode_request, refusal
 from prism_edge.serve.service import InferCall, InferReply
 from prism_edge.serve.twin import Echo
@@ -65,13 +66,15 @@ def test_the_server_reads_what_the_client_writes(array: np.ndarray) -> None:
 
 @pytest.mark.parametrize("binary", [True, False])
 def test_the_client_reads_what_the_server_writes(binary: bool) -> None:
-    body, headers = encode_response(
-        model_name="m",
-        model_version="1",
-        request_id=None,
-        outputs={"y": X, "label": np.array([3, 4])},
-        wanted={"y": binary, "label": True},
-        parameters={"plan": "split:p=2", "why": "fast", "wire_bytes": 7},
+    body, headers = at_once(
+        encoding(
+            model_name="m",
+            model_version="1",
+            request_id=None,
+            outputs={"y": X, "label": np.array([3, 4])},
+            wanted={"y": binary, "label": True},
+            parameters={"plan": "split:p=2", "why": "fast", "wire_bytes": 7},
+        )
     )
     reply = decode_response(body, int(headers["Inference-Header-Content-Length"]))
     assert reply.outputs["y"].tobytes() == X.tobytes()
