@@ -34,7 +34,10 @@ threading.Thread(target=back, daemon=True).start()
 while data := os.read(0, 65536):
     there.sendall(data)
 """
-HOST = LocalHost(name="edge-1", address="127.0.88.1")
+# nobody else's: on one machine several runs of the tests may have an sshd at this port
+HOST = LocalHost(
+    name="edge-1", address=f"127.88.{os.getpid() // 250 % 250}.{1 + os.getpid() % 250}"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
