@@ -200,10 +200,11 @@ class _Lines(asyncio.SubprocessProtocol):
 
     def _look(self) -> None:
         silent_s = self._loop.time() - self._heard_s
-        if silent_s >= self._silence_s:
+        held_back = len(self._found) >= WAITING // 2  # then it is us who do not listen
+        if silent_s >= self._silence_s and not held_back:
             self._fail(
                 f" printed nothing for {self._silence_s:g} s; "
                 "start it by hand as this user to see why"
             )
         else:
-            self._watch = self._loop.call_later(self._silence_s - silent_s, self._look)
+            self._watch = self._loop.call_later(max(self._silence_s - silent_s, 1.0), self._look)

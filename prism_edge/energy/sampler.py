@@ -22,6 +22,8 @@ from prism_edge.errors import EnergyError
 GATHER_S = 0.2  # samples that come faster are handed over together: waking somebody costs as much
 PATIENCE = 5  # readings without any rail, before that is an error
 TEMPERATURES_S = 1.0
+SILENCE_S = 10.0
+GRACE_S = 2.0
 
 
 class SysfsSource:
@@ -43,6 +45,7 @@ class SysfsSource:
         self.rule: str | None = None
         self._board = board
         self._interval_s = interval_s
+        self._silence_s = max(SILENCE_S, 3 * interval_s)
         self._declared = tuple(total)
         self._root = root
         self._read: asyncio.Queue[list[Sample | str]] = asyncio.Queue()
@@ -54,7 +57,8 @@ class SysfsSource:
         loop = asyncio.get_running_loop()
 
         def hand_over(samples: list[Sample | str]) -> None:
-            loop.call_soon_threadsafe(self._read.put_nowait, samples)
+            if not self._stop.is_set():
+                loop.call_soon_threadsafe(self._read.put_nowait, samples)
 
         self._thread = threading.Thread(
             target=self._run, args=(hand_over,), name="power", daemon=True
@@ -70,14 +74,20 @@ class SysfsSource:
     ) -> None:
         self._stop.set()
         if self._thread is not None:
-            await asyncio.to_thread(self._thread.join)
+            await asyncio.to_thread(self._thread.join, GRACE_S)  # a driver may be stuck
 
     def __aiter__(self) -> SysfsSource:
         return self
 
     async def __anext__(self) -> Sample:
         if not self._batch:
-            self._batch = (await self._read.get())[::-1]
+            try:
+                self._batch = (await asyncio.wait_for(self._read.get(), self._silence_s))[::-1]
+            except asyncio.TimeoutError as error:
+                raise EnergyError(
+                    f"board {self._board}: sysfs: no reading for {self._silence_s:g} s; "
+                    "look for errors of i2c in the kernel's log"
+                ) from error
         sample = self._batch.pop()
         if isinstance(sample, str):
             raise EnergyError(f"board {self._board}: sysfs: {sample}")
@@ -86,38 +96,49 @@ class SysfsSource:
 
     def _run(self, hand_over: Callable[[list[Sample | str]], None]) -> None:
         sensors = Board(self._root)
-        total = total_of([rail.name for rail in sensors.rails], self._declared)
-        empty, next_s, temperatures_s, handed_s = 0, time.monotonic(), -math.inf, -math.inf
         batch: list[Sample | str] = []
+        empty, next_s, handed_s = 0, time.monotonic(), -math.inf
         try:
+            read = self._reader(sensors)
             while empty < PATIENCE and not self._stop.wait(max(0.0, next_s - time.monotonic())):
-                start_s = time.monotonic()
-                rails_mw = sensors.rails_mw()
-                stop_s = time.monotonic()
-                next_s = max(next_s + self._interval_s, stop_s)
-                empty = 0 if rails_mw else empty + 1
-                if not rails_mw:
-                    continue
-                warm = start_s - temperatures_s >= TEMPERATURES_S
-                temperatures_s = start_s if warm else temperatures_s
-                monotonic_s = (start_s + stop_s) / 2
-                batch.append(
-                    Sample(
-                        board=self._board,
-                        t_s=time.time() - (time.monotonic() - monotonic_s),
-                        power_w=None if total is None else total.power_w(rails_mw),
-                        source="sensor",
-                        monotonic_s=monotonic_s,
-                        rule=None if total is None else total.rule,
-                        rails_mw=rails_mw,
-                        temps_c=sensors.temps_c() if warm else {},
-                        events=sensors.events(),
-                    )
-                )
-                if stop_s - handed_s >= GATHER_S:
+                sample = read()
+                now_s = time.monotonic()
+                next_s = max(next_s + self._interval_s, now_s)
+                empty = empty + 1 if sample is None else 0
+                if sample is not None:
+                    batch.append(sample)
+                if batch and now_s - handed_s >= GATHER_S:
                     hand_over(batch)
-                    batch, handed_s = [], stop_s
-            if not self._stop.is_set():
-                hand_over([*batch, NO_RAILS])
+                    batch, handed_s = [], now_s
+            hand_over([*batch, NO_RAILS])
         finally:
             sensors.close()
+
+    def _reader(self, sensors: Board) -> Callable[[], Sample | None]:
+        total = total_of([rail.name for rail in sensors.rails], self._declared)
+        warmed_s = -math.inf
+
+        def read() -> Sample | None:
+            """What the sensors say now; None without any rail."""
+            nonlocal warmed_s
+            start_s = time.monotonic()
+            rails_mw = sensors.rails_mw()
+            stop_s = time.monotonic()
+            if not rails_mw:
+                return None
+            monotonic_s = (start_s + stop_s) / 2
+            warm = start_s - warmed_s >= TEMPERATURES_S
+            warmed_s = start_s if warm else warmed_s
+            return Sample(
+                board=self._board,
+                t_s=time.time() - (time.monotonic() - monotonic_s),
+                power_w=None if total is None else total.power_w(rails_mw),
+                source="sensor",
+                monotonic_s=monotonic_s,
+                rule=None if total is None else total.rule,
+                rails_mw=rails_mw,
+                temps_c=sensors.temps_c() if warm else {},
+                events=sensors.events(),
+            )
+
+        return read

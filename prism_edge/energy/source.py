@@ -47,9 +47,11 @@ class TegrastatsLines:
 
     def __call__(self, line: str, t_s: float, monotonic_s: float | None = None) -> Sample | str:
         reading = parse(line)
-        if reading is None and MODELLED in line:
-            self._source = "modelled"
         if reading is None:
+            if MODELLED in line:
+                self._source = "modelled"
+            elif line.strip() and self._kinds.new((line[:200],)):
+                self._say(f"board {self._board}: no line of tegrastats: {line[:200]}")
             return f"no tegrastats line: {line[:200]!r}"
         if new := self._kinds.new(reading.unknown):
             what = ", ".join(map(repr, new))

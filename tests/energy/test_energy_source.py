@@ -179,6 +179,20 @@ def test_failure_and_cancellation_of_the_consumer_end_the_child(board: Path) -> 
     assert not alive(board)
 
 
+def test_whoever_is_slow_loses_nothing(board: Path) -> None:
+    """More lines than are kept wait in the pipe, and the child with them."""
+    count = 3000
+    install(board, *[line(mw) for mw in range(count + 1)])
+
+    async def run() -> list[float | None]:
+        async with tegrastats_source(board="edge-1") as source:
+            found = [(await source.__anext__()).power_w]
+            await asyncio.sleep(0.3)
+            return found + [(await source.__anext__()).power_w for _ in range(count - 1)]
+
+    assert asyncio.run(run()) == [mw / 1000 for mw in range(1, count + 1)]
+
+
 def test_another_tegrastats_is_left_alone(board: Path) -> None:
     install(board, line(1), line(2))
     with subprocess.Popen([str(board / "tegrastats")], stdout=subprocess.DEVNULL) as other:
@@ -275,6 +289,14 @@ def test_a_board_that_says_it_is_emulated_is_modelled(board: Path) -> None:
 
 
 THOR = "VDD_GPU 1000mW/1mW VDD_CPU_SOC_MSS 2000mW/1mW VIN_SYS_5V0 3000mW/1mW"
+
+
+def test_lines_that_are_none_are_said_once() -> None:
+    said: list[str] = []
+    read = TegrastatsLines(board="edge-1", say=said.append)
+    for text in ("i2c 7: error 12", "", "i2c 7: error 13", "tegrastats: power is MODELLED"):
+        assert isinstance(read(text, 1.0), str)
+    assert said == ["board edge-1: no line of tegrastats: i2c 7: error 12"]
 
 
 def test_a_rail_missing_from_a_line_leaves_the_total_unknown() -> None:
