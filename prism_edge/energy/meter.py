@@ -60,9 +60,14 @@ class Curve:
     """
 
     def __init__(self, samples: Sequence[Sample], interval_s: float | None = None) -> None:
-        points = sorted(
-            {(s.t_s, s.power_w, s.gap is not None) for s in samples if s.power_w is not None}
-        )
+        points: list[tuple[float, float, bool]] = []
+        broken = False
+        for sample in sorted(samples, key=lambda sample: (sample.t_s, sample.power_w or 0.0)):
+            broken = broken or sample.gap is not None
+            if sample.power_w is None or points[-1:] == [(sample.t_s, sample.power_w, False)]:
+                continue
+            points.append((sample.t_s, sample.power_w, broken))
+            broken = False
         self._origin_s = points[0][0] if points else 0.0
         self._t = [t - self._origin_s for t, _, _ in points]
         self._w = [w for _, w, _ in points]

@@ -206,6 +206,12 @@ def test_a_source_that_was_started_again_is_not_bridged() -> None:
     assert (found.energy_j, found.gaps, found.complete) == (near(5.0 * 1.9), 1, False)
 
 
+def test_a_gap_that_a_reading_without_a_total_carries_is_not_bridged_either() -> None:
+    samples = regular([5.0] * 40)
+    samples[10] = replace(samples[10], power_w=None, gap="tegrastats was started again")
+    assert window(samples, 0.0, 2.0).energy_j == near(5.0 * 1.8)
+
+
 def test_gaps_are_counted_at_the_ends_too() -> None:
     samples = regular([5.0] * 10) + regular([5.0] * 10, start_s=2.0)
     assert window(samples, -1.0, 3.5).gaps == 3
