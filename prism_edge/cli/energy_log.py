@@ -125,6 +125,7 @@ class Recorder:
             **self._head,
             "rails": ", ".join(sample.rails_mw),
             "rule": sample.rule or unknown_total(sample.rails_mw),
+            "rails_added": str(len(known.rails) if known else 0),
             "excludes": known.excludes if known else "unknown",
         }
         print(f"board        {self._board} ({sample.source})")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prism_edge.cli.energy_moments import windows
+from prism_edge.errors import EnergyError
 
 if TYPE_CHECKING:
     from prism_edge.energy.recording import Recording
@@ -109,6 +110,8 @@ def _load(
         around = (min(a for a, _ in pairs) - beside_s, max(b for _, b in pairs) + beside_s)
         return recording(file, between=around), pairs
     found = recording(file, interval_s=interval, total=declared(total), board=file.stem)
+    if not (since or until) and found.first_s == found.last_s:
+        raise EnergyError(f"{file}: holds one sample; energy is between two")
     return found, windows(since, until, (found.first_s, found.last_s), is_log=True)
 
 

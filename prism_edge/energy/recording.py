@@ -31,7 +31,7 @@ class Recording:
     ``first_s`` and ``last_s``: of all samples in the file. ``bounds_s``: how well each board's
     clock is known against the others', None where it was never measured. ``boards``: every board
     of the cluster, with and without samples. ``rule``: which rails the total is; ``excludes``: what
-    it leaves out.
+    it leaves out; ``added``: how many rails are in it.
     """
 
     kind: str
@@ -41,6 +41,7 @@ class Recording:
     boards: tuple[str, ...]
     samples: Mapping[str, Sequence[Sample]]
     rule: str | None = None
+    added: int = 1
     excludes: str = OUTSIDE_MODULE
     bounds_s: Mapping[str, float | None] = field(default_factory=dict)
     conditions: Mapping[str, str] = field(default_factory=dict)
@@ -57,8 +58,8 @@ class Recording:
         return "modelled" if "modelled" in found else "sensor" if found else "none"
 
     def step_w(self, board: str) -> float:
-        """The step its readings are rounded to."""
-        return PRINTED_STEP_W if self.source(board) == "modelled" else SENSOR_STEP_W
+        """The step its readings are rounded to; of a sum, the steps of all its rails."""
+        return PRINTED_STEP_W if self.source(board) == "modelled" else self.added * SENSOR_STEP_W
 
 
 def extent_of(path: Path) -> tuple[float, float] | None:
@@ -104,6 +105,7 @@ def _of_journal(path: Path, between: tuple[float, float]) -> Recording:
         boards=boards,
         samples=samples,
         rule=conditions.get("rule"),
+        added=int(conditions.get("rails_added", 1)),
         excludes=conditions.get("excludes", OUTSIDE_MODULE),
         bounds_s={name: clocks.bound(told.get(name, ())) for name in boards},
         conditions=conditions,
@@ -144,6 +146,7 @@ def _of_log(path: Path, interval_s: float | None, total: Sequence[str], board: s
         boards=(board,),
         samples={board: samples},
         rule=rule,
+        added=len(known.rails) if known else 1,
         excludes=known.excludes if known else OUTSIDE_MODULE,
         bounds_s={board: DATE_BOUND_S if clock == BY_DATE else 0.0},
     )

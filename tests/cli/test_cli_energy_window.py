@@ -89,6 +89,14 @@ def test_a_window_that_is_not_covered_is_refused_with_exit_1(log: Path) -> None:
     assert "refused: samples cover 66 %" in said
 
 
+def test_one_sample_is_no_energy(tmp_path: Path) -> None:
+    path = tmp_path / "one.log"
+    path.write_text(LINE.format(5000))
+    with pytest.raises(EnergyError, match="energy is between two"):
+        run("window", path)
+    assert window(path, "--from", 0, "--to", 1)["coverage_pct"] == 0.0
+
+
 def test_several_windows_are_repeats(log: Path) -> None:
     pairs = [("--from", 41 + 5 * i, "--to", 46 + 5 * i) for i in range(6)]
     found = window(log, *(word for pair in pairs for word in pair))

@@ -170,6 +170,7 @@ def test_an_unknown_board_has_no_total_until_it_is_declared(tmp_path: Path) -> N
         recording(path)
     found = recording(path, total=("VDD_A", "VDD_B"))
     assert found.rule == "declared: VDD_A + VDD_B"
+    assert found.step_w("board") == pytest.approx(2 * 0.04)
     (window,) = statement(found, [(0.5, 3.5)]).windows
     assert window.energy.energy_j == pytest.approx(3 * 3.5)
 
