@@ -21,6 +21,7 @@ from prism_edge.cli import (
     profile,
     report,
     serve,
+    top,
 )
 from prism_edge.cli import plan as plan_cmd
 from prism_edge.errors import PlanError, PrismError, SettingsError
@@ -35,6 +36,7 @@ app.command("demo")(demo.demo)
 app.add_typer(lab.app, name="lab")
 app.command("serve")(serve.serve)
 app.add_typer(profile.app)
+app.command("top")(top.top)
 app.command("infer")(infer.infer)
 app.command("generate")(generate.generate)
 app.command("codebook")(codebook.codebook)

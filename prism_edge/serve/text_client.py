@@ -9,12 +9,9 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import httpx
-
-from prism_edge.errors import ClusterError, UnreachableError
-from prism_edge.serve.oip_client import refusal
+from prism_edge.errors import ClusterError
+from prism_edge.serve.event_client import events
 from prism_edge.serve.service import TextPiece
-from prism_edge.serve.tls import trusting
 
 
 def continue_text(
@@ -32,29 +29,10 @@ def continue_text(
     ``timeout_s``: longest wait for one piece. Raises what the daemon refused with,
     ``ClusterError`` for what went wrong on the way, ``UnreachableError``.
     """
-    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    path = f"{url.rstrip('/')}/v2/models/{model}/generate_stream"
+    path = f"/v2/models/{model}/generate_stream"
     body = {"text_input": text, "parameters": dict(parameters)}
-    try:
-        with (
-            # a proxy of the environment is for the Internet, not for a board on this network
-            httpx.Client(
-                headers=headers, timeout=timeout_s, trust_env=False, verify=trusting(authority)
-            ) as http,
-            http.stream("POST", path, json=body) as reply,
-        ):
-            if reply.status_code >= 400:
-                raise refusal(url, reply.status_code, reply.read())
-            for line in reply.iter_lines():
-                if line.startswith("data:"):
-                    yield _piece(url, line.removeprefix("data:"))
-    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-        raise UnreachableError(f"{url}: not a URL such as http://10.0.0.1:8000") from error
-    except httpx.TransportError as error:
-        said = str(error) or type(error).__name__
-        raise UnreachableError(
-            f"{url}: {said}; is `prism-edge serve` running there, and not busy?"
-        ) from error
+    for said in events(url, path, body, token=token, timeout_s=timeout_s, authority=authority):
+        yield _piece(url, said)
 
 
 def _piece(url: str, line: str) -> TextPiece:
