@@ -1,4 +1,4 @@
-"""What the lines of a power source mean: samples of one board, by tegrastats or jtop's helper."""
+"""What the lines of a power source mean: samples of one board, by tegrastats or a helper."""
 
 from __future__ import annotations
 
@@ -91,11 +91,16 @@ class Kinds:
         return found
 
 
-class JtopLines:
-    """The sample of one line of jtop's helper after the other, or why a line is none, as text."""
+class HelperLines:
+    """The sample of one line of a helper process ``by`` name after the other, or why it is none.
 
-    def __init__(self, *, board: str, total: Sequence[str] = ()) -> None:
+    A line is JSON: {rails_mw, temps_c}. Helpers are ``python -m prism_edge.energy.jtop`` and, where
+    another board is measured from here, ``python -m prism_edge.energy.sysfs``.
+    """
+
+    def __init__(self, *, board: str, by: str, total: Sequence[str] = ()) -> None:
         self._board = board
+        self._by = by
         self._declared = tuple(total)
 
     def __call__(self, line: str, t_s: float, monotonic_s: float | None = None) -> Sample | str:
@@ -103,9 +108,9 @@ class JtopLines:
             said = json.loads(line)
             rails_mw, temps_c = _numbers(said["rails_mw"]), _numbers(said["temps_c"])
         except (ValueError, KeyError, TypeError, AttributeError):
-            return f"no jtop reading: {line[:200]!r}"
+            return f"no {self._by} reading: {line[:200]!r}"
         if not rails_mw:
-            return "jtop knows no power rails of this board: use tegrastats"
+            return f"{self._by} knows no power rails of this board: use tegrastats"
         total = total_of(rails_mw, self._declared)
         return Sample(
             board=self._board,
@@ -113,7 +118,7 @@ class JtopLines:
             power_w=None if total is None else total.power_w(rails_mw),
             source="sensor",
             monotonic_s=monotonic_s,
-            rule=None if total is None else f"{total.rule} by jtop",
+            rule=None if total is None else f"{total.rule} by {self._by}",
             rails_mw=rails_mw,
             temps_c=temps_c,
         )
@@ -166,6 +171,6 @@ def jtop_source(
         board=board,
         name="jtop helper",
         argv=(sys.executable, "-m", "prism_edge.energy.jtop", f"{interval_s:g}"),
-        read=JtopLines(board=board, total=total),
+        read=HelperLines(board=board, by="jtop", total=total),
         silence_s=silence_s,
     )

@@ -9,8 +9,12 @@ hwmon/ina3221, hwmon/ina238. Numbers of hwmon devices and paths above them vary:
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
+import signal
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,3 +169,16 @@ class Board:
     def close(self) -> None:
         """No file is open."""
         self._files.close()
+
+
+def main(interval_s: float) -> None:
+    """Prints {rails_mw, temps_c} as JSON, a line per reading, until the reader goes away."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    board = Board()
+    while True:
+        print(json.dumps({"rails_mw": board.rails_mw(), "temps_c": board.temps_c()}), flush=True)
+        time.sleep(interval_s)
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]))

@@ -51,7 +51,7 @@ _FIELD = re.compile(
     | (?P<mts>MTS\s+fg\s+{_N}%\s+bg\s+{_N}%)
     | (?P<zone>(?P<zone_name>{_NAME})@(?P<degrees>{_DEGREES})C(?:/{_DEGREES}C)?)
     | (?P<rail>(?!{_ENGINE}\s)(?P<rail_name>{_NAME})\s+(?P<mw>{_MW})
-        (?:mW(?:/{_MW}(?:mW)?(?:/{_MW}mW)?)?|/{_MW}|(?<=NaN)))  # an average may lose its unit
+        (?:mW(?:/{_MW}(?:mW)?){{0,2}}|/{_MW}|(?<=NaN)))  # only the first needs its unit
     | (?P<gr3d>GR3D_FREQ\s+(?:off|(?P<load>{_N}|NaN)%(?:@{_CLOCKS})?|@{_CLOCKS}))
     | (?P<engine>(?!GR3D_FREQ\s){_ENGINE}\s+(?:off|{_N}%(?:@{_CLOCKS})?|@{_CLOCKS}|{_N}))
     | (?P<unknown>\S+)

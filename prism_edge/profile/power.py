@@ -6,6 +6,7 @@ no power. The samples' ends and gaps are the meter's affair (``energy/meter.py``
 
 from __future__ import annotations
 
+import sys
 import time
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from prism_edge.cluster.host import Host
 from prism_edge.energy.meter import energy
 from prism_edge.energy.rails import declared, unknown_total
 from prism_edge.energy.sample import Sample
-from prism_edge.energy.source import TegrastatsLines
+from prism_edge.energy.source import HelperLines, TegrastatsLines
 from prism_edge.profile.lines import Lines
 from prism_edge.settings import BoardSettings
 
@@ -26,7 +27,7 @@ SILENCE_S = 3.0  # without a line for this long there is no meter
 
 
 class PowerMeter:
-    """The running tegrastats of one board that has a power source."""
+    """The running reader of one board that has a power source: its tegrastats, unless told."""
 
     def __init__(self, board: BoardSettings, host: Host) -> None:
         assert board.power != "none"
@@ -35,22 +36,28 @@ class PowerMeter:
         self.rule: str | None = None
         self._problem: str | None = None
         self._samples: list[Sample] = []
-        self._read = TegrastatsLines(
-            board=board.name, source=board.power, total=declared(board.power_total)
-        )
+        total = declared(board.power_total)
+        self._read: HelperLines | TegrastatsLines
+        self._by = "tegrastats"
+        if board.power == "sensor" and board.power_source in ("sysfs", "jtop"):
+            self._by = board.power_source
+            self._read = HelperLines(board=board.name, by=self._by, total=total)
+            argv = [sys.executable, "-m", f"prism_edge.energy.{self._by}", f"{INTERVAL_S:g}"]
+        else:
+            self._read = TegrastatsLines(board=board.name, source=board.power, total=total)
+            argv = ["tegrastats", "--interval", str(round(INTERVAL_S * 1e3))]
         self._started_s = time.monotonic()
-        argv = ("tegrastats", "--interval", str(round(INTERVAL_S * 1e3)))
         self._lines = Lines(host, argv, self._take)
 
     @property
     def problem(self) -> str | None:
         """Why there is no power now; None when there is."""
         if self._lines.why_ended is not None:
-            return f"tegrastats: {self._lines.why_ended}"
+            return f"{self._by}: {self._lines.why_ended}"
         last_s = self._samples[-1].t_s if self._samples else self._started_s
         if time.monotonic() - last_s <= SILENCE_S:
             return None
-        return self._problem or f"tegrastats printed no power for {SILENCE_S:g} s"
+        return self._problem or f"{self._by} printed no power for {SILENCE_S:g} s"
 
     def await_first(self) -> None:
         """A sample is there, or it is clear that none comes."""
@@ -78,7 +85,7 @@ class PowerMeter:
             time.sleep(INTERVAL_S / 20)
 
     def close(self) -> None:
-        """Its tegrastats has ended."""
+        """Its reader has ended."""
         self._lines.close()
 
     def _take(self, line: str, now_s: float) -> None:

@@ -17,7 +17,7 @@ import pytest
 import prism_edge
 from prism_edge.energy.replay import EmptySource, ReplaySource
 from prism_edge.energy.sample import PowerSource, Sample
-from prism_edge.energy.source import JtopLines, TegrastatsLines, jtop_source, tegrastats_source
+from prism_edge.energy.source import HelperLines, TegrastatsLines, jtop_source, tegrastats_source
 from prism_edge.errors import EnergyError
 
 NO_RAILS = "RAM 1/2MB (lfb 1x4MB) CPU [1%@2] cpu@40C"
@@ -472,7 +472,7 @@ def test_a_board_whose_rails_jtop_does_not_know(python_path: Path) -> None:
     ],
 )
 def test_jtop_lines(text: str, power_w: float | str | None) -> None:
-    found = JtopLines(board="edge-1")(text, 0.0)
+    found = HelperLines(board="edge-1", by="jtop")(text, 0.0)
     if isinstance(found, Sample):
         assert found.power_w == power_w
     else:

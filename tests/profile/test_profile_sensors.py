@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -10,6 +12,7 @@ from typing import TypeVar
 
 import pytest
 
+import prism_edge
 from prism_edge.cluster.local import LocalHost
 from prism_edge.profile.power import PowerMeter, spent
 from prism_edge.profile.sensors import NONE, Sensors, Watcher, start_sensors
@@ -113,6 +116,35 @@ def test_a_meter_that_says_nothing_is_no_meter(tmp_path: Path, script: str, expe
         assert expected in warning
         assert sensors.power(0) == "none"
         assert sensors.rest(0.1) == [None]
+
+
+JTOP = """
+import time
+class jtop:
+    power = {"tot": {"name": "VDD_IN", "power": 6000}, "rail": {"VDD_SOC": {"power": 900}}}
+    temperature = {}
+    def __init__(self, interval):
+        pass
+    def __enter__(self):
+        return self
+    def __exit__(self, *error):
+        pass
+    def ok(self):
+        time.sleep(0.02)
+        return True
+"""
+
+
+def test_a_board_is_measured_by_the_source_that_was_told(tmp_path: Path) -> None:
+    (tmp_path / "jtop.py").write_text(JTOP)
+    path = os.pathsep.join([str(tmp_path), str(Path(prism_edge.__file__).parents[1])])
+    told = dataclasses.replace(board("edge-1", "sensor"), power_source="jtop")
+    meter = PowerMeter(told, LocalHost(name="edge-1", env={"PYTHONPATH": path}))
+    try:
+        sample = wait_until(lambda: next(iter(meter.near(0.0)), None))
+        assert (sample.power_w, sample.source, meter.rule) == (6.0, "sensor", "VDD_IN by jtop")
+    finally:
+        meter.close()
 
 
 def test_a_board_without_tegrastats_is_said(tmp_path: Path) -> None:
