@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Literal, Protocol, get_args
 
 Label = Literal["sensor", "modelled"]
+LABELS = get_args(Label)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,8 +45,8 @@ class Sample:
             raise ValueError(f"t_s is {self.t_s}; it must be finite")
         if self.power_w is not None and not math.isfinite(self.power_w):
             raise ValueError(f"power_w is {self.power_w}; it must be finite")
-        if self.source not in get_args(Label):
-            raise ValueError(f"source is {self.source!r}; allowed: {', '.join(get_args(Label))}")
+        if self.source not in LABELS:
+            raise ValueError(f"source is {self.source!r}; allowed: {', '.join(LABELS)}")
 
 
 class PowerSource(Protocol):
