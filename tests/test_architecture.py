@@ -55,6 +55,7 @@ LAYERS: dict[str, int] = {
     "deploy": 6,
     "report": 6,
     "serve": 6,
+    "accuracy": 7,
     "client": 7,
     "decision_map": 7,
     "demo": 7,

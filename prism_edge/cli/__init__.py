@@ -15,6 +15,7 @@ from prism_edge.cli import (
     demo,
     deploy,
     energy,
+    evaluate,
     generate,
     infer,
     lab,
@@ -40,6 +41,7 @@ app.command("top")(top.top)
 app.command("infer")(infer.infer)
 app.command("generate")(generate.generate)
 app.command("codebook")(codebook.codebook)
+app.command("evaluate")(evaluate.evaluate)
 app.command("check")(check.check)
 app.add_typer(deploy.app, name="deploy")
 app.add_typer(energy.app, name="energy")

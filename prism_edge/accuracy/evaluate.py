@@ -1,0 +1,162 @@
+"""A model's answers under every plan, held against the exact model's and against labels.
+
+All plans see the same batches. Letters: S samples, B of a batch, N tokens, C classes, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+from prism_edge.accuracy.data import Samples
+from prism_edge.accuracy.scores import (
+    Score,
+    agreement,
+    classification,
+    cosine,
+    language,
+    regression,
+)
+from prism_edge.errors import InputError, PlanError
+from prism_edge.exchange import exchange_of
+from prism_edge.families.model import Model, Tensors
+from prism_edge.layout import check_fits
+from prism_edge.plan import LOCAL, Plan
+from prism_edge.simulate import simulate
+from prism_edge.traffic import wire_bytes
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+# the outputs of one batch under a plan, by whoever computes them
+Answer = Callable[[Plan, Tensors], Tensors]
+Tell = Callable[[str, float, float], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated:
+    """What a plan scores. ``wire_bytes``: that boards send for a request of one sample, the median
+    over lengths."""
+
+    plan: Plan
+    scores: tuple[Score, ...]
+    wire_bytes: float
+
+
+def evaluate(
+    model: Model, plans: Sequence[Plan], samples: Samples, tell: Tell, answer: Answer | None = None
+) -> list[Evaluated]:
+    """The scores of local and every plan. ``answer``: other than a simulation in this process.
+
+    Raises ``InputError`` and ``PlanError`` naming what does not fit.
+    """
+    asked = list(dict.fromkeys((LOCAL, *plans)))
+    count = len(samples.inputs)
+    tokens = [model.tokens(model.prepare(inputs)) for inputs in samples.inputs]
+    for plan in asked:
+        _check(model, plan, min(tokens))
+    found: dict[Plan, list[Arrays]] = {plan: [] for plan in asked}
+    answer = answer or (lambda plan, inputs: simulated(model, plan, inputs))
+    lengths = []
+    for number, (inputs, length) in enumerate(zip(samples.inputs, tokens, strict=True)):
+        lengths += [length] * len(next(iter(inputs.values())))
+        for plan in asked:
+            tell(f"batch {number + 1} of {count}: {plan}", number / count, 1)
+            found[plan].append(reduced(model, answer(plan, inputs), inputs))
+    exact = joined(found[LOCAL])
+    return [
+        Evaluated(
+            plan=plan,
+            scores=tuple(scores(joined(found[plan]), exact, samples.labels)),
+            wire_bytes=median(wire_bytes(plan, model.shape, 1, n) for n in lengths)
+            if plan.exchanges
+            else 0.0,
+        )
+        for plan in asked
+    ]
+
+
+@torch.inference_mode()
+def simulated(model: Model, plan: Plan, inputs: Tensors) -> Tensors:
+    """The outputs of a plan, its ranks in this process."""
+    return simulate(model, plan, model.prepare(inputs))
+
+
+def _check(model: Model, plan: Plan, tokens: int) -> None:
+    """Refused before anything is computed: a plan that does not fit the shortest sample."""
+    try:
+        if plan.exchanges:
+            check_fits(plan, model.shape, plan.p, tokens, plan.p)
+            exchange_of(plan, model.codebooks)
+    except PlanError as error:
+        raise PlanError(f"{error}; leave {plan} out, or samples as short as that") from error
+
+
+def reduced(model: Model, outputs: Tensors, inputs: Tensors) -> Arrays:
+    """What scores need of a batch's outputs, one row a sample."""
+    logits = outputs.get("logits")
+    if logits is not None and logits.dim() == 2:
+        return {"logits": logits.float().numpy()}
+    if logits is not None:
+        kept: Arrays = {"choices": logits.argmax(dim=-1).numpy()}
+        if model.shape.causal:
+            ids = inputs["input_ids"]
+            losses = cross_entropy(
+                logits[:, :-1].transpose(1, 2).float(), ids[:, 1:].long(), reduction="none"
+            )
+            kept["nll"] = losses.double().sum(dim=1).numpy()
+            kept["tokens"] = np.full(len(ids), ids.shape[1] - 1)
+        return kept
+    hidden = outputs.get("last_hidden_state")
+    if hidden is None:
+        raise InputError(
+            f"outputs are {sorted(outputs)}: only logits and hidden states can be compared"
+        )
+    return {"vectors": hidden.double().mean(dim=1).numpy()}
+
+
+def joined(parts: Sequence[Mapping[str, Any]]) -> Arrays:
+    """All samples; choices in texts of several lengths stay apart."""
+    return {
+        name: _ragged([row for part in parts for row in part[name]])
+        if name == "choices"
+        else np.concatenate([part[name] for part in parts])
+        for name in parts[0]
+    }
+
+
+def scores(found: Arrays, exact: Arrays, labels: np.ndarray[Any, Any] | None) -> list[Score]:
+    """Against labels where there are any, and against the exact model."""
+    if "vectors" in found:
+        return [cosine(found["vectors"], exact["vectors"])]
+    if "choices" in found:
+        same = [
+            float((a == b).mean()) for a, b in zip(found["choices"], exact["choices"], strict=True)
+        ]
+        return [
+            *(language(found["nll"], found["tokens"]) if "nll" in found else []),
+            agreement(np.array(same)),
+        ]
+    logits = found["logits"]
+    if logits.shape[1] == 1:
+        return [] if labels is None else regression(logits[:, 0], labels.astype(float))
+    scored = []
+    if labels is not None:
+        if labels.dtype.kind != "i" or labels.min() < 0 or labels.max() >= logits.shape[1]:
+            raise InputError(
+                f"labels go from {labels.min()} to {labels.max()}; the model's classes are whole "
+                f"numbers from 0 to {logits.shape[1] - 1}"
+            )
+        scored = classification(logits, labels)
+    return [*scored, agreement((logits.argmax(1) == exact["logits"].argmax(1)).astype(float))]
+
+
+def _ragged(rows: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+    held = np.empty(len(rows), dtype=object)
+    for number, row in enumerate(rows):
+        held[number] = row
+    return held
