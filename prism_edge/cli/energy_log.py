@@ -41,7 +41,7 @@ def log(
     from prism_edge.deploy.conditions import conditions
     from prism_edge.deploy.here import Here
     from prism_edge.energy.choose import choose, open_source
-    from prism_edge.energy.journal_file import Keep
+    from prism_edge.energy.journal_file import Keep, be_only_writer
     from prism_edge.energy.rails import declared
     from prism_edge.energy.supervise import Supervised
 
@@ -52,6 +52,7 @@ def log(
     if choice.kind == "none":
         raise EnergyError(f"board {name}: no power sensor: {choice.why}")
     rails = declared(total)
+    be_only_writer(file)
     head = {
         **conditions(Here(name=name)),
         "source": f"{choice.kind} ({choice.why})",

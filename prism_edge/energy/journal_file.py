@@ -7,7 +7,9 @@ they leave are used again, so that it does not grow beyond its limit.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,6 +43,22 @@ AT_ONCE = 5000  # rows a transaction removes: others wait for it
 _TABLES = ("samples", "rails", "requests", "events", "decisions")
 # Without the offsets of clocks, samples that stay would be of no use.
 _LEAVING = {"events": "kind <> 'clock'"}
+
+
+def be_only_writer(path: Path) -> None:
+    """No other process writes this journal for as long as this one lives, or ``JournalError``."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path.with_name(f"{path.name}.lock"), os.O_CREAT | os.O_RDWR, 0o644)
+    except OSError as error:
+        raise JournalError(f"{path}: {error.strerror}; name another journal") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise JournalError(
+            f"{path}: another process writes this journal; stop it, or name another one"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

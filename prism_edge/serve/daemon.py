@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import logging
 import os
@@ -19,9 +18,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from prism_edge.energy.journal import Journal
+from prism_edge.energy.journal_file import be_only_writer
 from prism_edge.energy.sample import Sample
 from prism_edge.engine.client import engine_argv, local_popen
-from prism_edge.errors import InputError, JournalError, ModelError, SettingsError
+from prism_edge.errors import InputError, ModelError, SettingsError
 from prism_edge.serve.accept import Server
 from prism_edge.serve.body import read_body
 from prism_edge.serve.cluster import Cluster
@@ -257,17 +257,6 @@ def _token(path: Path | None) -> str | None:
 def _journal(settings: Settings, path: Path | None) -> Journal | None:
     if path is None:
         return None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path.with_name(f"{path.name}.lock"), os.O_CREAT | os.O_RDWR, 0o644)
-    except OSError as error:
-        raise JournalError(f"{path}: {error.strerror}; give another --journal") from error
-    try:  # for as long as this process lives
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise JournalError(
-            f"{path}: another daemon writes this journal; stop it, or give another --journal"
-        ) from error
+    be_only_writer(path)
     labels = {board.name: board.power for board in settings.boards}
     return Journal.open(path, cluster=settings.name, kind=settings.kind, power=labels)

@@ -214,6 +214,16 @@ def test_a_recorder_that_is_killed_again_and_again_leaves_its_samples(tmp_path: 
         assert there >= seen
 
 
+def test_two_recorders_do_not_write_one_file(tmp_path: Path) -> None:
+    with recorder(tmp_path) as process:
+        until_samples(tmp_path / "run.sqlite", 1)
+        with recorder(tmp_path) as other:
+            said, _ = other.communicate(timeout=60)
+        process.kill()
+    assert other.returncode == 1
+    assert "another process writes this journal" in said
+
+
 def test_a_recording_ends_by_itself(tmp_path: Path) -> None:
     with recorder(tmp_path, "--seconds", "1.5") as process:
         said, _ = process.communicate(timeout=60)

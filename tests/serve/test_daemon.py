@@ -233,6 +233,7 @@ def test_the_journal_remembers_the_losses(together: Pair, reference: Path) -> No
         )
 
     until(lost, "the loss in the journal")
+    until(lambda: read(path).requests, "the answer after it in the journal")
     assert {request.ok for request in read(path).requests} == {True}
 
 
@@ -440,7 +441,7 @@ def test_no_model_is_misuse(tmp_path: Path) -> None:
 def test_a_journal_has_one_writer(alone: Serving, small: Path, tmp_path: Path) -> None:
     alone.until_ready()
     said = refusal(*one_board(small, tmp_path), code=1)
-    assert "j.sqlite: another daemon writes this journal" in said
+    assert "j.sqlite: another process writes this journal" in said
     assert alone.stop() == 0
     with serving(*one_board(small, tmp_path)) as next_one:  # the control: it is free again
         assert next_one.until_ready().stop() == 0
@@ -453,8 +454,8 @@ def test_a_journal_that_cannot_be_used_is_named(small: Path, tmp_path: Path) -> 
     text = tmp_path / "text"
     text.write_text("not a database, and long enough to be taken for one " * 20)
     assert "not a usable journal" in refusal(*journal(text), code=1)
-    assert "give another --journal" in refusal(*journal(text / "j.sqlite"), code=1)
-    assert "give another --journal" in refusal(*journal(text / "below" / "j.sqlite"), code=1)
+    assert "name another journal" in refusal(*journal(text / "j.sqlite"), code=1)
+    assert "name another journal" in refusal(*journal(text / "below" / "j.sqlite"), code=1)
 
 
 def test_a_token_file_that_others_can_read_is_refused(small: Path, tmp_path: Path) -> None:
