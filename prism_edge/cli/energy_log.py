@@ -109,13 +109,17 @@ class Recorder:
     def close(self) -> None:
         """Everything is in the file."""
         if self._journal is not None:
+            self._journal.condition("achieved_hz", self._rate())
             self._journal.close()
 
     def summary(self) -> str:
         """How much there is."""
         passed_s = self._last_s - self._first_s
-        rate = f", {(self.samples - 1) / passed_s:.2f} a second" if passed_s > 0 else ""
-        return f"{self._file}: {self.samples} samples in {passed_s:.1f} s{rate}"
+        return f"{self._file}: {self.samples} samples in {passed_s:.1f} s, {self._rate()} a second"
+
+    def _rate(self) -> str:
+        passed_s = self._last_s - self._first_s
+        return f"{(self.samples - 1) / passed_s:.2f}" if passed_s > 0 else "unknown"
 
     def _open(self, sample: Sample, keep: Keep) -> Journal:
         from prism_edge.energy.journal import Journal

@@ -140,6 +140,11 @@ class Journal:
         row = (sample.board, sample.t_s, json.dumps(dict(sample.rails_mw)))
         self._append("INSERT INTO rails VALUES (?, ?, ?)", row)
 
+    def condition(self, name: str, said: str) -> None:
+        """One more condition, known only now, is on its way to the file."""
+        row = (f"condition.{name}", said)
+        self._append("INSERT OR REPLACE INTO meta VALUES (?, ?)", row)
+
     def request(self, request: RequestRow) -> None:
         """The executed batch is on its way to the file."""
         *row, spans = astuple(request)

@@ -197,6 +197,8 @@ def test_a_board_is_recorded_until_a_signal_and_its_conditions_are_kept(
         assert word in said
     meta = read(path).meta
     assert meta["condition.rails"] == "VDD_IN, VDD_SOC"
+    assert meta["condition.nominal_hz"] == "10"
+    assert float(meta["condition.achieved_hz"]) > 0
     assert (meta["kind"], meta["power.edge-1"]) == ("log", "sensor")
     found = window(path)
     assert found["mean_w"] == pytest.approx(5.0)
