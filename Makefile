@@ -26,8 +26,8 @@ setup: $(STAMP) $(LINT)  ## .venv with everything that development needs
 demo: $(STAMP)  ## emulated boards: profile, serve, change the link, kill a board, report
 	@$(BIN)/prism-edge demo
 
-test: $(STAMP) $(LINT)  ## all tests this machine can run; says which it cannot
-	@$(BIN)/python -m pytest
+test: $(STAMP) $(LINT)  ## all tests this machine can run (ARGS=... for pytest); says which it cannot
+	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(STAMP) $(LINT)  ## lint, format and types
 	$(BIN)/ruff check .
