@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -55,14 +57,13 @@ class ChildSource:
         self._lines: _Lines | None = None
 
     async def __aenter__(self) -> ChildSource:
-        loop = asyncio.get_running_loop()
         try:
-            _, self._lines = await loop.subprocess_exec(
-                lambda: _Lines(self._read, self._discard, self._silence_s),
-                *self._argv,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,  # its complaint is then the last line we read
+            child = subprocess.Popen(
+                self._argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,  # its complaint is then the last line we read
+                bufsize=0,
             )
         except FileNotFoundError as error:
             raise EnergyError(
@@ -74,6 +75,7 @@ class ChildSource:
                 f"{self._name} cannot be started: {error.strerror}; "
                 "start it by hand as this user to see why"
             ) from error
+        self._lines = _Lines(child, self._read, self._discard, self._silence_s)
         return self
 
     async def __aexit__(
@@ -97,10 +99,17 @@ class ChildSource:
         return sample
 
 
-class _Lines(asyncio.SubprocessProtocol):
-    """The lines of a running child, read as they arrive and not when somebody asks for them."""
+class _Lines:
+    """The lines of a running child, stamped as they arrive and not when somebody asks for them.
 
-    def __init__(self, read: Read, discard: int, silence_s: float) -> None:
+    A stream of asyncio would do; it takes three rounds of the event loop for a line, this one.
+    """
+
+    def __init__(
+        self, child: subprocess.Popen[bytes], read: Read, discard: int, silence_s: float
+    ) -> None:
+        assert child.stdout is not None
+        self._child, self._pipe = child, child.stdout.fileno()
         self._read = read
         self._discard = discard
         self._silence_s = silence_s
@@ -109,21 +118,24 @@ class _Lines(asyncio.SubprocessProtocol):
         self._ready = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._handed_s = 0.0
-        self._gone = asyncio.Event()
+        self._arrived: list[tuple[bytes, float, float]] = []
         self._part = b""
         self._count = 0
         self._last_line = ""
         self._sampled = False
+        self._ended = False
         self._heard_s = self._loop.time()
         self._watch = self._loop.call_later(silence_s, self._look)
+        os.set_blocking(self._pipe, False)
+        self._loop.add_reader(self._pipe, self._arrive)
 
     async def next(self) -> Sample | str:
         """A sample, or what happened instead, to be put behind the source's name."""
         while not self._found:
             self._ready.clear()
             await self._ready.wait()
-        if len(self._found) == WAITING // 2 and self._pipe is not None:
-            self._pipe.resume_reading()
+        if len(self._found) == WAITING // 2 and not self._ended:
+            self._loop.add_reader(self._pipe, self._arrive)
         return self._found.popleft()
 
     async def end(self) -> None:
@@ -131,43 +143,42 @@ class _Lines(asyncio.SubprocessProtocol):
         for timer in (self._watch, self._timer):
             if timer is not None:
                 timer.cancel()
-        for signal in (self._child.terminate, self._child.kill):
-            with contextlib.suppress(ProcessLookupError):
-                signal()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._gone.wait(), GRACE_S)
+        self._loop.remove_reader(self._pipe)
+        for ask in (self._child.terminate, self._child.kill):
+            ask()  # nothing happens to one that is gone
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(self._child.wait, GRACE_S)
                 break
-        self._child.close()
+        assert self._child.stdout is not None
+        self._child.stdout.close()
 
     # what the event loop calls
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.SubprocessTransport)
-        self._child = transport
-        pipe = transport.get_pipe_transport(1)
-        self._pipe = pipe if isinstance(pipe, asyncio.ReadTransport) else None
-
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        t_s, monotonic_s = time.time(), time.monotonic()
+    def _arrive(self) -> None:
+        try:
+            data = os.read(self._pipe, LONGEST_LINE)
+        except BlockingIOError:
+            return
+        if not data:
+            self._end_of_lines()
+            return
+        self._arrived.append((data, time.time(), time.monotonic()))
         self._heard_s = self._loop.time()
-        *lines, self._part = (self._part + data).split(b"\n")
-        for line in lines:
-            self._take(line, t_s, monotonic_s)
-        if len(self._part) > LONGEST_LINE:
-            self._part = self._part[: LONGEST_LINE + 1]
-        self._hand_over_soon()
-        if len(self._found) > WAITING and self._pipe is not None:
-            self._pipe.pause_reading()
+        if len(data) == LONGEST_LINE:
+            self._hand_over()
+        elif self._timer is None:
+            wait_s = max(0.0, self._handed_s + GATHER_S - self._heard_s)
+            self._timer = self._loop.call_later(wait_s, self._hand_over)
 
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+    def _end_of_lines(self) -> None:
+        self._ended = True
+        self._loop.remove_reader(self._pipe)
+        self._hand_over()
         last = self._part.decode(errors="replace").strip() or self._last_line
         self._fail(
             f" ended after {self._count} lines; "
             f"its last line was {last[-400:]!r}; start it by hand as this user to see more"
         )
-
-    def process_exited(self) -> None:
-        self._gone.set()
 
     def _take(self, raw: bytes, t_s: float, monotonic_s: float) -> None:
         self._count += 1
@@ -186,17 +197,19 @@ class _Lines(asyncio.SubprocessProtocol):
         self._found.append(why)
         self._ready.set()
 
-    def _hand_over_soon(self) -> None:
-        if self._timer is None and self._found:
-            wait_s = self._handed_s + GATHER_S - self._heard_s
-            if wait_s > 0:
-                self._timer = self._loop.call_later(wait_s, self._hand_over)
-            else:
-                self._hand_over()
-
     def _hand_over(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         self._timer, self._handed_s = None, self._loop.time()
+        for data, t_s, monotonic_s in self._arrived:
+            *lines, self._part = (self._part + data).split(b"\n")
+            for line in lines:
+                self._take(line, t_s, monotonic_s)
+            self._part = self._part[: LONGEST_LINE + 1]
+        self._arrived.clear()
         self._ready.set()
+        if len(self._found) > WAITING:
+            self._loop.remove_reader(self._pipe)
 
     def _look(self) -> None:
         silent_s = self._loop.time() - self._heard_s
