@@ -81,6 +81,8 @@ def group_energy(logs: PowerLogs, requests: Sequence[InFlight]) -> GroupEnergy:
     known = [logs.charged[one.id] for one in requests if one.id in logs.charged]
     charged = [one for one in known if one.energy_j is not None]
     missing = _missing(requests, coverage) or (None if charged else "no request is covered")
+    if missing is None and not samples:
+        missing = "no power sample lies within these requests: they are too short and too few"
     joules = [(one.energy_j or 0.0) / one.coverage for one in charged]
     energy_j = None if missing else fmean(joules)
     half_j = _half_j(charged, joules) if len(joules) >= FEWEST else None

@@ -130,3 +130,15 @@ def test_nothing_to_integrate_says_so() -> None:
     assert grouped(samples, [(5.0, 5.0), (9.0, 8.0)]).missing == "no request was answered"
     assert grouped({}, WINDOWS).missing == "no board sent power samples"
     assert grouped({"a": samples["a"][:1]}, WINDOWS).energy_j is None
+
+
+def test_requests_between_two_samples_have_no_energy() -> None:
+    samples = {"a": sampled("a", lambda _: 10.0)}
+    between = [(t + 0.02, t + 0.03) for t in range(5)]
+    found = grouped(samples, between)
+    assert found.energy_j is None
+    assert "no power sample lies within" in (found.missing or "")
+    # negative control: one of them around a sample is enough to say something unreliable
+    found = grouped(samples, [*between, (7.95, 8.05)])
+    assert found.energy_j is not None
+    assert not found.reliable
