@@ -111,10 +111,10 @@ def test_few_samples_are_unreliable() -> None:
 
 
 def test_short_windows_count_together() -> None:
-    windows = [(t + 0.03, t + 0.07) for t in range(50)]  # none of them holds a sample
+    # each is shorter than the time between samples, and less than half of them hold one
+    windows = [(1.002 * t + 0.001, 1.002 * t + 0.041) for t in range(50)]
     found = grouped({"a": sampled("a", lambda t: 10.0 + t)}, windows)
-    assert found.samples == 0
-    assert not found.reliable
+    assert 10 < found.samples < 25
     assert found.coverage == pytest.approx(1.0)
     assert found.mean_w == pytest.approx(10 + 24.55, rel=0.01)
 
