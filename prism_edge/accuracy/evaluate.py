@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from prism_edge.accuracy.data import Samples
+from prism_edge.accuracy.data.samples import Labels, Samples
 from prism_edge.accuracy.scores import (
     Score,
     agreement,
     classification,
+    cloze,
     cosine,
     language,
     regression,
@@ -56,28 +57,37 @@ def evaluate(
     """
     asked = list(dict.fromkeys((LOCAL, *plans)))
     count = len(samples.inputs)
-    tokens = [model.tokens(model.prepare(inputs)) for inputs in samples.inputs]
+    tokens = _tokens(model, samples)
     for plan in asked:
         _check(model, plan, min(tokens))
     found: dict[Plan, list[Arrays]] = {plan: [] for plan in asked}
     answer = answer or (lambda plan, inputs: simulated(model, plan, inputs))
-    lengths = []
+    lengths: list[int] = []
     for number, (inputs, length) in enumerate(zip(samples.inputs, tokens, strict=True)):
-        lengths += [length] * len(next(iter(inputs.values())))
+        start, stop = len(lengths), len(lengths) + len(next(iter(inputs.values())))
+        lengths += [length] * (stop - start)
+        counted = None if samples.scored is None else samples.scored[start:stop]
         for plan in asked:
             tell(f"batch {number + 1} of {count}: {plan}", number / count, 1)
-            found[plan].append(reduced(model, answer(plan, inputs), inputs))
+            found[plan].append(reduced(model, answer(plan, inputs), inputs, counted))
     exact = joined(found[LOCAL])
     return [
         Evaluated(
             plan=plan,
-            scores=tuple(scores(joined(found[plan]), exact, samples.labels)),
+            scores=tuple(scores(joined(found[plan]), exact, samples)),
             wire_bytes=median(wire_bytes(plan, model.shape, 1, n) for n in lengths)
             if plan.exchanges
             else 0.0,
         )
         for plan in asked
     ]
+
+
+def _tokens(model: Model, samples: Samples) -> list[int]:
+    """Tokens of every batch's samples."""
+    if model.shape.fixed_tokens:
+        return [model.shape.tokens] * len(samples.inputs)
+    return [model.tokens(model.prepare(inputs)) for inputs in samples.inputs]
 
 
 @torch.inference_mode()
@@ -96,8 +106,11 @@ def _check(model: Model, plan: Plan, tokens: int) -> None:
         raise PlanError(f"{error}; leave {plan} out, or samples as short as that") from error
 
 
-def reduced(model: Model, outputs: Tensors, inputs: Tensors) -> Arrays:
-    """What scores need of a batch's outputs, one row a sample."""
+def reduced(
+    model: Model, outputs: Tensors, inputs: Tensors, counted: Labels | None = None
+) -> Arrays:
+    """What scores need of a batch's outputs, one row a sample. ``counted`` [B]: tokens at each
+    text's end whose loss counts, None: all but the first."""
     logits = outputs.get("logits")
     if logits is not None and logits.dim() == 2:
         return {"logits": logits.float().numpy()}
@@ -108,8 +121,10 @@ def reduced(model: Model, outputs: Tensors, inputs: Tensors) -> Arrays:
             losses = cross_entropy(
                 logits[:, :-1].transpose(1, 2).float(), ids[:, 1:].long(), reduction="none"
             )
-            kept["nll"] = losses.double().sum(dim=1).numpy()
-            kept["tokens"] = np.full(len(ids), ids.shape[1] - 1)
+            before = ids.shape[1] - 1
+            kept["tokens"] = np.full(len(ids), before) if counted is None else counted
+            places = np.arange(before) >= before - kept["tokens"][:, None]
+            kept["nll"] = (losses.double().numpy() * places).sum(axis=1)
         return kept
     hidden = outputs.get("last_hidden_state")
     if hidden is None:
@@ -129,8 +144,11 @@ def joined(parts: Sequence[Mapping[str, Any]]) -> Arrays:
     }
 
 
-def scores(found: Arrays, exact: Arrays, labels: np.ndarray[Any, Any] | None) -> list[Score]:
+def scores(found: Arrays, exact: Arrays, samples: Samples) -> list[Score]:
     """Against labels where there are any, and against the exact model."""
+    labels = samples.labels
+    if samples.questions is not None and "nll" in found and labels is not None:
+        return cloze(found["nll"], exact["nll"], samples.questions, labels)
     if "vectors" in found:
         return [cosine(found["vectors"], exact["vectors"])]
     if "choices" in found:
@@ -144,14 +162,15 @@ def scores(found: Arrays, exact: Arrays, labels: np.ndarray[Any, Any] | None) ->
     logits = found["logits"]
     if logits.shape[1] == 1:
         return [] if labels is None else regression(logits[:, 0], labels.astype(float))
-    scored = []
+    scored: list[Score] = []
     if labels is not None:
         if labels.dtype.kind != "i" or labels.min() < 0 or labels.max() >= logits.shape[1]:
             raise InputError(
                 f"labels go from {labels.min()} to {labels.max()}; the model's classes are whole "
                 f"numbers from 0 to {logits.shape[1] - 1}"
             )
-        scored = classification(logits, labels)
+        every = classification(logits, labels)
+        scored = [s for s in every if samples.metrics is None or s.metric in samples.metrics]
     return [*scored, agreement((logits.argmax(1) == exact["logits"].argmax(1)).astype(float))]
 
 

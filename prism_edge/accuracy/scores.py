@@ -93,6 +93,18 @@ def language(nll: Array, tokens: Labels) -> list[Score]:
     ]
 
 
+def cloze(nll: Array, exact: Array, questions: Labels, labels: Labels) -> list[Score]:
+    """The share of questions whose likeliest text is the right one, and of those where the exact
+    model finds the same likeliest.  [S], [S], [S], [S]"""
+    right, same = [], []
+    for question in np.unique(questions):
+        texts = np.flatnonzero(questions == question)
+        best = texts[nll[texts].argmin()]
+        right.append(labels[best] == 1)
+        same.append(best == texts[exact[texts].argmin()])
+    return [share("cloze", np.array(right)), share("agreement", np.array(same))]
+
+
 def cosine(found: Array, exact: Array) -> Score:
     """The mean cosine between a plan's vectors and the exact ones.  [S,D], [S,D]"""
     norms = np.linalg.norm(found, axis=1) * np.linalg.norm(exact, axis=1)

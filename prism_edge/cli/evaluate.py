@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 def evaluate(
     model: Annotated[Path, typer.Option(help="Directory of a Hugging Face model.")],
     data: Annotated[
-        Path,
+        str,
         typer.Option(
-            help=".npz of the model's arguments (and labels), .jsonl, .csv or .tsv of texts, or a "
-            "folder of images with a folder for each class."
+            help="A file or folder, or KIND:PATH such as glue/sst2:DIR; docs/accuracy.md names "
+            "the kinds."
         ),
     ],
     plans: Annotated[str, typer.Option(help="Plans, with ; between them. local is always there.")],

@@ -78,7 +78,7 @@ def pixels(images: Sequence[bytes], wanted: Preparation) -> npt.NDArray[np.uint8
                 left -= count
                 if count > MAX_PIXELS or left < 0:
                     raise _too_large(where, image.width, image.height)
-                sized.append(_prepared(image, wanted))
+                sized.append(prepared(image, wanted))
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise TooLargeError(f"{where}: {error}; send it smaller") from error
         except InputError:
@@ -89,7 +89,8 @@ def pixels(images: Sequence[bytes], wanted: Preparation) -> npt.NDArray[np.uint8
     return np.stack(sized)
 
 
-def _prepared(image: Image.Image, wanted: Preparation) -> npt.NDArray[np.uint8]:
+def prepared(image: Image.Image, wanted: Preparation) -> npt.NDArray[np.uint8]:
+    """One image as the model takes it.  -> uint8 [C,H,W]"""
     upright = ImageOps.exif_transpose(image).convert("L" if wanted.channels == 1 else "RGB")
     size = wanted.resize
     if isinstance(size, int):

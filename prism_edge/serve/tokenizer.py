@@ -24,7 +24,7 @@ SPECIAL = ("[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoded:
-    """One text as the model reads it: its ``ids``, and of which part of the text each is."""
+    """One text as the model reads it: its ``ids``, and of which text each is."""
 
     ids: list[int]
     kinds: list[int]
@@ -39,9 +39,13 @@ class TextCodec:
         self._tokenizer.no_truncation()
         self.end = end
 
-    def encode(self, text: str) -> Encoded:
-        """The text's tokens, with those the model wants around it; never cut short."""
-        found = self._tokenizer.encode(text)
+    def cut_at(self, most: int) -> None:
+        """From now on texts have ``most`` tokens at most, the longer one of a pair cut first."""
+        self._tokenizer.enable_truncation(most, strategy="longest_first")
+
+    def encode(self, text: str, pair: str | None = None) -> Encoded:
+        """The tokens of a text or a pair, with those the model wants around them; not cut short."""
+        found = self._tokenizer.encode(text, pair)
         return Encoded(ids=found.ids, kinds=found.type_ids)
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -104,6 +108,7 @@ def _words(directory: Path) -> Tokenizer:
     tokenizer.add_special_tokens([AddedToken(name, special=True) for name in known])
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS]:0 $A:0 [SEP]:0",
+        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
         special_tokens=[(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")],
     )
     return tokenizer

@@ -119,7 +119,7 @@ def test_a_causal_model_has_a_perplexity(tmp_path: Path) -> None:
     [
         ("a.jsonl", '{"text": "w1"}\n{"txt": 1}\n', r"a.jsonl:2: a text under 'text'"),
         ("a.jsonl", '{"text": "w1"}\n[1]\n', "a.jsonl:2: a JSON object"),
-        ("a.jsonl", "not json\n", "a.jsonl: cannot be read"),
+        ("a.jsonl", "not json\n", "a.jsonl:1: not JSON"),
         ("a.jsonl", "", "holds no text"),
         ("a.csv", "text,label\nw1,yes\n", "labels must be numbers"),
         ("a.jsonl", json.dumps({"text": "w1 " * 600}), r"a.jsonl:1: 602 tokens"),
@@ -160,7 +160,7 @@ def test_folders_that_are_no_classes_of_the_model_are_refused(vit: Path, tmp_pat
     for name in ("cats", "dogs"):
         (tmp_path / name).mkdir()
         Image.new("RGB", (32, 32)).save(tmp_path / name / "a.png")
-    with pytest.raises(InputError, match=r"2 folders .* knows 7 classes"):
+    with pytest.raises(InputError, match=r"2 classes .* knows 7 classes"):
         read_samples(tmp_path, load(vit), batch=4)
 
 
