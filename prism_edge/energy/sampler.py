@@ -14,12 +14,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from prism_edge.energy.rails import NO_RAILS, total_of
+from prism_edge.energy.rails import NO_RAILS, Total, total_of
 from prism_edge.energy.sample import Sample
 from prism_edge.energy.sysfs import Board
 from prism_edge.errors import EnergyError
 
 GATHER_S = 0.2  # samples that come faster are handed over together: waking somebody costs as much
+# when its reads began and ended, CLOCK_REALTIME at the end, rails, zones, events
+Reading = tuple[float, float, float, dict[str, float], dict[str, float], dict[str, int]]
 PATIENCE = 5  # readings without any rail, before that is an error
 TEMPERATURES_S = 1.0
 SILENCE_S = 10.0
@@ -96,49 +98,56 @@ class SysfsSource:
 
     def _run(self, hand_over: Callable[[list[Sample | str]], None]) -> None:
         sensors = Board(self._root)
-        batch: list[Sample | str] = []
-        empty, next_s, handed_s = 0, time.monotonic(), -math.inf
+        total = total_of([rail.name for rail in sensors.rails], self._declared)
+        batch: list[Reading] = []
+        empty, next_s, handed_s, warmed_s = 0, time.monotonic(), -math.inf, -math.inf
         try:
-            read = self._reader(sensors)
-            while empty < PATIENCE and not self._stop.wait(max(0.0, next_s - time.monotonic())):
-                sample = read()
-                now_s = time.monotonic()
+            while empty < PATIENCE and self._due(next_s):
+                start_s = time.monotonic()
+                rails_mw = sensors.rails_mw()
+                now_s, t_s = time.monotonic(), time.time()
                 next_s = max(next_s + self._interval_s, now_s)
-                empty = empty + 1 if sample is None else 0
-                if sample is not None:
-                    batch.append(sample)
+                empty = 0 if rails_mw else empty + 1
+                if rails_mw:
+                    warm = start_s - warmed_s >= TEMPERATURES_S
+                    warmed_s = start_s if warm else warmed_s
+                    temps_c = sensors.temps_c() if warm else {}
+                    batch.append((start_s, now_s, t_s, rails_mw, temps_c, sensors.events()))
                 if batch and now_s - handed_s >= GATHER_S:
-                    hand_over(batch)
+                    hand_over([self._sample(total, *reading) for reading in batch])
                     batch, handed_s = [], now_s
-            hand_over([*batch, NO_RAILS])
+            hand_over([*(self._sample(total, *reading) for reading in batch), NO_RAILS])
         finally:
             sensors.close()
 
-    def _reader(self, sensors: Board) -> Callable[[], Sample | None]:
-        total = total_of([rail.name for rail in sensors.rails], self._declared)
-        warmed_s = -math.inf
+    def _due(self, next_s: float) -> bool:
+        """Whether it is time, not the end. Sleeping is cheaper than waiting for an event."""
+        while not self._stop.is_set():
+            wait_s = next_s - time.monotonic()
+            if wait_s <= 0:
+                return True
+            time.sleep(min(wait_s, GATHER_S))
+        return False
 
-        def read() -> Sample | None:
-            """What the sensors say now; None without any rail."""
-            nonlocal warmed_s
-            start_s = time.monotonic()
-            rails_mw = sensors.rails_mw()
-            stop_s = time.monotonic()
-            if not rails_mw:
-                return None
-            monotonic_s = (start_s + stop_s) / 2
-            warm = start_s - warmed_s >= TEMPERATURES_S
-            warmed_s = start_s if warm else warmed_s
-            return Sample(
-                board=self._board,
-                t_s=time.time() - (time.monotonic() - monotonic_s),
-                power_w=None if total is None else total.power_w(rails_mw),
-                source="sensor",
-                monotonic_s=monotonic_s,
-                rule=None if total is None else total.rule,
-                rails_mw=rails_mw,
-                temps_c=sensors.temps_c() if warm else {},
-                events=sensors.events(),
-            )
-
-        return read
+    def _sample(
+        self,
+        total: Total | None,
+        start_s: float,
+        stop_s: float,
+        t_s: float,
+        rails_mw: dict[str, float],
+        temps_c: dict[str, float],
+        events: dict[str, int],
+    ) -> Sample:
+        half_s = (stop_s - start_s) / 2
+        return Sample(
+            board=self._board,
+            t_s=t_s - half_s,
+            power_w=None if total is None else total.power_w(rails_mw),
+            source="sensor",
+            monotonic_s=stop_s - half_s,
+            rule=None if total is None else total.rule,
+            rails_mw=rails_mw,
+            temps_c=temps_c,
+            events=events,
+        )

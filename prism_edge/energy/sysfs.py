@@ -99,9 +99,11 @@ class Files:
     def number(self, path: Path) -> int | None:
         """The whole number in the file; None for EAGAIN, ENODATA, ENODEV, EACCES and the like."""
         try:
-            if path not in self._open:
-                self._open[path] = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            said = os.pread(self._open[path], 64, 0)
+            descriptor = self._open.get(path)
+            if descriptor is None:
+                descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+                self._open[path] = descriptor
+            said = os.pread(descriptor, 64, 0)
         except OSError:
             self._close(path)  # a driver that was bound again has another file of that name
             return None
