@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -79,7 +78,7 @@ class Trainable:
         are now; the weights are replaced at once or not at all."""
         for path in sorted(self._source.directory.iterdir()):
             if path.suffix in COPIED and not path.name.endswith(INDEX) and path.is_file():
-                shutil.copyfile(path, directory / path.name)
+                write(directory / path.name, path.read_bytes())
         metadata = {"format": "pt"}  # transformers asks for it
         write(directory / WEIGHTS, save(dict(self._tensors()), metadata))
 
