@@ -11,7 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from prism_edge.accuracy.data import arrays, images, texts
+from prism_edge.accuracy.data import (
+    arrays,
+    cbt,
+    cifar,
+    glue,
+    imagenet,
+    images,
+    texts,
+    wikitext,
+)
 from prism_edge.accuracy.data.samples import Samples, Source
 from prism_edge.errors import InputError
 from prism_edge.families.model import Model
@@ -31,6 +40,12 @@ class Kind:
 
 # a path alone is the first that finds itself in it
 KINDS = {
+    "cifar10": Kind(cifar.finds_ten, cifar.read_ten),
+    "cifar100": Kind(cifar.finds_hundred, cifar.read_hundred),
+    "imagenet": Kind(imagenet.finds, imagenet.read),
+    "glue": Kind(glue.finds, glue.read),
+    "cbt": Kind(cbt.finds, cbt.read),
+    "wikitext": Kind(wikitext.finds, wikitext.read),
     "npz": Kind(arrays.finds, arrays.read),
     "table": Kind(texts.finds, texts.read),
     "images": Kind(images.finds, images.read),
