@@ -16,6 +16,7 @@ from prism_edge.cli import (
     deploy,
     energy,
     evaluate,
+    finetune,
     generate,
     infer,
     lab,
@@ -42,6 +43,7 @@ app.command("infer")(infer.infer)
 app.command("generate")(generate.generate)
 app.command("codebook")(codebook.codebook)
 app.command("evaluate")(evaluate.evaluate)
+app.command("finetune")(finetune.finetune)
 app.command("check")(check.check)
 app.add_typer(deploy.app, name="deploy")
 app.add_typer(energy.app, name="energy")

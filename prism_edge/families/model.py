@@ -85,6 +85,10 @@ class Model(ABC):
             self._codebooks[g, k] = read_codebooks(self.directory, g, k).to(self.device)
         return self._codebooks[g, k]
 
+    def share_codebooks(self, other: Model) -> None:
+        """What either model reads of codebooks, both have."""
+        self.__dict__["_codebooks"] = other._codebooks
+
     @property
     def positionwise(self) -> bool:
         """True when every rank can embed every token from the part it is sent."""

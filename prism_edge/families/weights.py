@@ -43,11 +43,18 @@ class Weights(Mapping[str, Tensor]):
         except Exception as error:
             raise _unreadable(path, error) from error
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._places  # without a read
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def key(self, name: str) -> str:
+        """What the file calls it."""
+        return self._places[name][1]
 
     def _keys(self, path: Path) -> Sequence[str]:
         try:

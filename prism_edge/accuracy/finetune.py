@@ -1,0 +1,198 @@
+"""Weights trained through the operator: a plan is drawn at every step, and its ranks are simulated.
+
+Everything that is drawn follows from the seed and the number of the step or epoch. So a state is
+weights, optimiser and step, and a run that goes on from one is the run that never stopped, bit for
+bit on one thread of a CPU.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prism_edge.accuracy.losses import Goal, to_exact, to_labels
+from prism_edge.accuracy.plan_family import PlanFamily
+from prism_edge.accuracy.pools import Pool, epoch
+from prism_edge.errors import ModelError
+from prism_edge.exchange import exchange_of
+from prism_edge.families.model import Model
+from prism_edge.plan import LOCAL, Plan
+from prism_edge.simulate import Lost, simulate
+
+WARM_UP = 0.1  # of the steps, in which the rate grows to its peak; then it falls as a cosine
+DECAY = 0.01
+MAX_NORM = 1.0  # of a step's gradients together
+STEP, JUDGE = 2, 3  # streams of random numbers; those of the data precede
+
+State = dict[str, Any]
+Tell = Callable[[str, float, float, float], None]  # the last: how much was done before this run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """``rate``: the peak learning rate. ``lost``: the share of messages that do not arrive.
+    ``every``: so many steps are between two looks at the held samples. ``patience``: looks without
+    a better one before it is over."""
+
+    goal: Goal
+    steps: int
+    batch: int
+    rate: float
+    lost: float
+    every: int
+    patience: int
+    seed: int
+
+
+class Finetune:
+    """A training that can be stopped after any step. ``model``: of the leaves as they are now;
+    ``before``, ``best``: loss of the held samples at the start and at ``best_step``."""
+
+    def __init__(
+        self,
+        model: Callable[[], Model],
+        leaves: Mapping[str, Tensor],
+        exact: Model,
+        family: PlanFamily,
+        train: Sequence[Pool],
+        held: Sequence[Pool],
+        recipe: Recipe,
+    ) -> None:
+        self._model, self._leaves, self._exact, self._recipe = model, leaves, exact, recipe
+        self._train, self._held = train, held
+        # the plans that samples as long as these can be answered by
+        lengths = {id(pool): self._tokens(pool) for pool in (*train, *held)}
+        longest = max(lengths.values())
+        for plan in family.plans:
+            PlanFamily(((plan,),)).fitting(exact.shape, longest)
+            if plan.exchanges:
+                exchange_of(plan, exact.codebooks)
+        self._families = {
+            key: family.fitting(exact.shape, tokens) for key, tokens in lengths.items()
+        }
+        groups: list[dict[str, Any]] = [
+            {"params": [leaf for leaf in leaves.values() if leaf.dim() > 1]},
+            {"params": [leaf for leaf in leaves.values() if leaf.dim() == 1], "weight_decay": 0.0},
+        ]
+        self._optimiser = torch.optim.AdamW(groups, lr=recipe.rate, weight_decay=DECAY)
+        self._batches = sum(-(-len(pool) // recipe.batch) for pool in train)  # of an epoch
+        self._order: tuple[int, list[tuple[int, list[int]]]] = (-1, [])
+        self.step, self.stale = 0, 0
+        self.best_step, self.best, self.before = 0, math.inf, math.inf
+
+    def state(self) -> State:
+        """All that another process needs to go on."""
+        return {
+            "leaves": {name: leaf.detach() for name, leaf in self._leaves.items()},
+            "optimiser": self._optimiser.state_dict(),
+            **{name: getattr(self, name) for name in COUNTED},
+        }
+
+    def restore(self, state: State) -> None:
+        """This is where the run was whose state it is."""
+        with torch.no_grad():
+            for name, leaf in self._leaves.items():
+                leaf.copy_(state["leaves"][name])
+        self._optimiser.load_state_dict(state["optimiser"])
+        for name in COUNTED:
+            setattr(self, name, state[name])
+
+    def run(self, tell: Tell, keep: Callable[[bool], None], stop: Callable[[], bool]) -> bool:
+        """True when it is over, False when ``stop`` ended it. ``keep``, after every look, hears
+        whether the weights are the best so far; what it keeps is this run's to go on from.
+
+        Raises ``ModelError`` when the loss is no number any more.
+        """
+        recipe, already = self._recipe, self.step
+        if math.isinf(self.best):
+            tell("held samples, before", 0, recipe.steps, 0)
+            self.before = self.best = self.judged()
+            keep(True)
+        while self.step < recipe.steps and self.stale < recipe.patience:
+            if stop():
+                keep(False)
+                return False
+            loss = self._one_step()
+            self.step += 1
+            tell(
+                f"step {self.step}: loss {loss:.4f}; held samples {self.before:.4f} before, "
+                f"{self.best:.4f} at best",
+                self.step,
+                recipe.steps,
+                already,
+            )
+            if self.step % recipe.every == 0 or self.step == recipe.steps:
+                held = self.judged()
+                better = held < self.best
+                self.stale = 0 if better else self.stale + 1
+                if better:
+                    self.best, self.best_step = held, self.step
+                keep(better)
+        return True
+
+    @torch.no_grad()
+    def judged(self) -> float:
+        """The loss of the held samples, of a plan for each batch that is always the same one."""
+        model, total, count, number = self._model(), 0.0, 0, 0
+        for pool in self._held:
+            for start in range(0, len(pool), self._recipe.batch):
+                part = pool.rows(np.arange(start, min(start + self._recipe.batch, len(pool))))
+                source = np.random.default_rng([self._recipe.seed, JUDGE, number])
+                plan = self._families[id(pool)].draw(source)
+                total += float(self._loss(model, part, plan, None)) * len(part)
+                count, number = count + len(part), number + 1
+        return total / count
+
+    def _one_step(self) -> float:
+        number, within = divmod(self.step, self._batches)
+        if self._order[0] != number:
+            self._order = number, epoch(self._train, self._recipe.batch, self._recipe.seed, number)
+        place, rows = self._order[1][within]
+        pool = self._train[place]
+        source = np.random.default_rng([self._recipe.seed, STEP, self.step])
+        plan = self._families[id(pool)].draw(source)
+        share = self._recipe.lost
+        lost: Lost | None = (lambda *_: bool(source.random() < share)) if share else None
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._recipe.rate * pace(self.step, self._recipe.steps)
+        self._optimiser.zero_grad()
+        loss = self._loss(self._model(), pool.rows(rows), plan, lost)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self._leaves.values(), MAX_NORM)
+        if not math.isfinite(loss.item()) or not math.isfinite(norm.item()):
+            raise ModelError(
+                f"step {self.step + 1}, plan {plan}: loss {loss.item()}, gradient {norm.item()}; "
+                f"train with a lower --rate than {self._recipe.rate:g}"
+            )
+        self._optimiser.step()
+        return loss.item()
+
+    def _loss(self, model: Model, part: Pool, plan: Plan, lost: Lost | None) -> Tensor:
+        prepared = self._exact.prepare(part.inputs)
+        found = simulate(model, plan, prepared, lost)
+        if self._recipe.goal == "labels":
+            ids = part.inputs["input_ids"].long() if model.shape.causal else None
+            return to_labels(found, part.labels, ids)
+        with torch.no_grad():
+            meant = simulate(self._exact, LOCAL, prepared)
+        return to_exact(found, meant, self._exact.real(prepared))
+
+    def _tokens(self, pool: Pool) -> int:
+        return self._exact.tokens(self._exact.prepare(pool.rows([0]).inputs))
+
+
+COUNTED = ("step", "stale", "best_step", "best", "before")
+
+
+def pace(step: int, steps: int) -> float:
+    """The share of the peak rate at a step."""
+    warm = max(1, round(WARM_UP * steps))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))

@@ -1,0 +1,234 @@
+"""``prism-edge finetune``: a model that answers well under plans, as an ordinary model directory.
+
+While a run is under way its state lies beside the best weights so far; the same command goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prism_edge.errors import ModelError, SettingsError
+
+if TYPE_CHECKING:
+    from prism_edge.accuracy.data import Samples
+    from prism_edge.accuracy.finetune import Finetune, Recipe
+    from prism_edge.accuracy.losses import Goal
+    from prism_edge.accuracy.plan_family import PlanFamily
+    from prism_edge.accuracy.trainable import Trainable
+    from prism_edge.families.model import Model
+
+STATE, ABOUT = "finetune.state", "finetuned.json"
+LOSSES = ("labels", "exact")
+
+
+def finetune(
+    model: Annotated[Path, typer.Option(help="Directory of a Hugging Face model.")],
+    data: Annotated[Path, typer.Option(help="Samples to learn from, as evaluate takes them.")],
+    plans: Annotated[
+        str,
+        typer.Option(
+            help="Plans to serve, with ; between them; l=4..10 is every number, fp32|fp16 either."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Directory of the model that is made.")],
+    loss: Annotated[
+        str,
+        typer.Option(
+            help="labels, or exact: the exact model's own answers. Else labels if there are any."
+        ),
+    ] = "",
+    steps: Annotated[int, typer.Option(min=1, help="At most.")] = 2000,
+    batch: Annotated[int, typer.Option(min=1, help="Samples in a step.")] = 16,
+    rate: Annotated[float, typer.Option(min=0, help="Peak learning rate.")] = 5e-5,
+    lost: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share of messages that do not arrive.")
+    ] = 0.02,
+    every: Annotated[
+        int, typer.Option(min=1, help="Steps between looks at held samples, kept each time.")
+    ] = 100,
+    patience: Annotated[int, typer.Option(min=1, help="Looks without a better one.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Samples at most.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Train a model through plans, one drawn at every step, so that it answers well under them.
+
+    Without labels it learns to answer as the exact model does. Ctrl-C keeps the best weights so
+    far; the same command goes on.
+
+    Example: prism-edge finetune --model vit --data images/ --plans "prism:p=2,l=4..10" --out tuned
+    """
+    from prism_edge.accuracy.data import read_samples
+    from prism_edge.accuracy.finetune import Finetune, Recipe
+    from prism_edge.accuracy.plan_family import PlanFamily
+    from prism_edge.accuracy.pools import checksum, pooled, split
+    from prism_edge.accuracy.trainable import Trainable
+    from prism_edge.families.checkpoint import fingerprint
+    from prism_edge.profile.progress import progress_on
+
+    family = PlanFamily.parse(plans)
+    if loss not in ("", *LOSSES):
+        raise SettingsError(f"--loss {loss!r}: allowed are {' and '.join(LOSSES)}")
+    trained = Trainable(model, device)
+    samples = read_samples(data, trained.exact, batch=batch, limit=limit)
+    recipe = Recipe(
+        goal=_goal(loss, trained.exact, samples),
+        steps=steps,
+        batch=batch,
+        rate=rate,
+        lost=lost,
+        every=every,
+        patience=patience,
+        seed=seed,
+    )
+    pools = pooled(samples)
+    run = Finetune(
+        trained.model, trained.leaves, trained.exact, family, *split(pools, seed), recipe
+    )
+    asked = _asked(plans, recipe, f"{samples.name} {checksum(pools)}", fingerprint(model))
+    _open(out, run, asked)
+    progress = progress_on()
+    try:
+        with interrupted() as stop:
+            over = run.run(
+                progress.advance,
+                lambda better: _keep(out, run, trained, family, asked, better=better),
+                stop,
+            )
+    finally:
+        progress.close()
+    if over:
+        (out / STATE).unlink()
+    about = json.loads((out / ABOUT).read_text(encoding="utf-8"))
+    print(json.dumps(about) if as_json else readable(out, about))
+    if not over:
+        print(f"interrupted at step {run.step}; the same command goes on", file=sys.stderr)
+        raise typer.Exit(130)
+
+
+def _goal(loss: str, model: Model, samples: Samples) -> Goal:
+    classes = any(spec.name == "logits" and len(spec.shape) == 2 for spec in model.outputs)
+    if loss == "labels" or (not loss and classes and samples.labels is not None):
+        return "labels"
+    return "exact"
+
+
+def _asked(plans: str, recipe: Recipe, data: str, base: str) -> dict[str, Any]:
+    """What a run must have in common with the one that it goes on."""
+    from dataclasses import asdict
+
+    return {"plans": plans, "base_model": base, "data": data, **asdict(recipe)}
+
+
+def _open(out: Path, run: Finetune, asked: dict[str, Any]) -> None:
+    """``out`` holds the state of this very run, which begins there or goes on from it.
+
+    Raises ``SettingsError`` when it holds something else.
+    """
+    import torch
+
+    state = out / STATE
+    if not state.is_file():
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            empty = not any(out.iterdir())
+        except OSError as error:
+            raise SettingsError(f"--out {out}: cannot be made ({error.strerror})") from error
+        if not empty:
+            raise SettingsError(f"--out {out}: holds files already; name a new directory")
+        _write_state(state, run, asked)
+        return
+    try:
+        found = torch.load(state, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a broken file
+        raise ModelError(f"{state}: cannot be read ({error}); delete {out}") from error
+    differ = sorted(key for key in asked if found["asked"].get(key) != asked[key])
+    if differ:
+        raise SettingsError(
+            f"--out {out}: a run with other {', '.join(differ)} is unfinished there; give the same "
+            f"command again, or another --out"
+        )
+    run.restore(found)
+
+
+def _keep(
+    out: Path,
+    run: Finetune,
+    trained: Trainable,
+    family: PlanFamily,
+    asked: dict[str, Any],
+    *,
+    better: bool,
+) -> None:
+    """Weights first: if the state is not written any more, the run makes them again."""
+    from prism_edge.accuracy.trainable import write
+
+    if better:
+        trained.save(out)
+        for g, k in {(plan.g, plan.k) for plan in family.plans}:
+            if g is not None and k is not None:
+                trained.save_codebooks(out, g, k)
+    about = {
+        **asked,
+        "steps_done": run.step,
+        "best_step": run.best_step,
+        "held_loss_before": run.before,
+        "held_loss": run.best,
+    }
+    write(out / ABOUT, (json.dumps(about, indent=1) + "\n").encode())
+    _write_state(out / STATE, run, asked)
+
+
+def _write_state(path: Path, run: Finetune, asked: dict[str, Any]) -> None:
+    import io
+
+    import torch
+
+    from prism_edge.accuracy.trainable import write
+
+    held = io.BytesIO()
+    torch.save({"asked": asked, **run.state()}, held)
+    write(path, held.getvalue())
+
+
+@contextmanager
+def interrupted() -> Iterator[Any]:
+    """What is given tells whether somebody has asked to stop; who asks twice stops it at once."""
+    asked: list[int] = []
+
+    def hear(number: int, frame: object) -> None:
+        asked.append(number)
+        signal.signal(number, signal.default_int_handler)
+
+    before = {
+        number: signal.signal(number, hear)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def readable(out: Path, about: dict[str, Any]) -> str:
+    """What was made, for people."""
+    if about["best_step"] == 0:
+        return (
+            f"{out}: the weights are those of the start, no later ones were better on held samples "
+            f"(loss {about['held_loss_before']:.4f}, {about['steps_done']} steps)"
+        )
+    return (
+        f"{out}: step {about['best_step']} of {about['steps_done']} was best; loss of held samples "
+        f"{about['held_loss_before']:.4f} -> {about['held_loss']:.4f}\n"
+        f"what it is worth: prism-edge evaluate --model {out} --data ... --plans ..."
+    )
