@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prism_edge.cli.energy_moments import above_0
 from prism_edge.errors import EnergyError
 
 if TYPE_CHECKING:
@@ -45,8 +46,13 @@ def log(
     from prism_edge.energy.rails import declared
     from prism_edge.energy.supervise import Supervised
 
-    if not interval > 0:
-        raise typer.BadParameter("--interval is above 0")
+    for option, value in (
+        ("--interval", interval),
+        ("--seconds", seconds),
+        ("--keep-days", keep_days),
+        ("--keep-mb", keep_mb),
+    ):
+        above_0(option, value)
     name = board or socket.gethostname()
     choice = choose(source)
     if choice.kind == "none":
@@ -65,6 +71,8 @@ def log(
     )
     keep = Keep(days=keep_days, bytes=keep_mb * 2**20)
     asyncio.run(_record(recorder, supervised, seconds, keep))
+    if not recorder.samples:
+        raise EnergyError(f"board {name}: {choice.kind} gave no sample in this time; record longer")
     print(recorder.summary())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
@@ -34,6 +35,8 @@ def moment(text: str, first_s: float, *, is_log: bool) -> float:
     except ValueError:
         pass
     else:
+        if not math.isfinite(seconds):
+            raise typer.BadParameter(f"{text!r} is no moment: it is not finite")
         return seconds if abs(seconds) >= EPOCH_S else first_s + seconds
     try:
         date = datetime.fromisoformat(text.replace("Z", "+00:00"))
@@ -47,3 +50,9 @@ def moment(text: str, first_s: float, *, is_log: bool) -> float:
             raise typer.BadParameter(f"{text}: dates of a tegrastats log have no zone")
         return date.replace(tzinfo=timezone.utc).timestamp()
     return date.timestamp()
+
+
+def above_0(option: str, seconds: float | None) -> None:
+    """The number is one that can be waited for, if it was given."""
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise typer.BadParameter(f"{option} is above 0")

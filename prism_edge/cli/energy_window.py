@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prism_edge.cli.energy_moments import windows
+from prism_edge.cli.energy_moments import above_0, windows
 from prism_edge.errors import EnergyError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def window(
     """
     from prism_edge.energy.statement import statement
 
+    above_0("--idle", idle)
     found, pairs = _load(file, since, until, interval, total, idle or 0.0)
     said = statement(found, pairs, idle_s=idle, interval_s=interval)
     if as_json:
@@ -102,8 +103,7 @@ def _load(
     from prism_edge.energy.rails import declared
     from prism_edge.energy.recording import extent_of, recording
 
-    if interval is not None and not interval > 0:
-        raise typer.BadParameter("--interval is above 0")
+    above_0("--interval", interval)
     extent = extent_of(file)
     if extent is not None:
         pairs = windows(since, until, extent, is_log=False)

@@ -63,12 +63,21 @@ def read(path: Path, between: tuple[float, float] = EVER) -> JournalData:
         )
 
 
-def extent(path: Path) -> tuple[float, float] | None:
-    """When the first and the last sample were taken; None without any."""
+def ends(path: Path) -> JournalData:
+    """The first and the last sample of every board, and the clock offsets."""
     with reading(path) as connection:
-        meta_of(connection, path)
-        first_s, last_s = connection.execute("SELECT min(t_s), max(t_s) FROM samples").fetchone()
-        return None if first_s is None else (first_s, last_s)
+        meta = meta_of(connection, path)
+        samples = connection.execute(
+            "SELECT board, min(t_s), power_w, source FROM samples GROUP BY board UNION ALL "
+            "SELECT board, max(t_s), power_w, source FROM samples GROUP BY board"
+        )
+        found = connection.execute("SELECT t_s, kind, detail FROM events WHERE kind = 'clock'")
+        return JournalData(
+            meta=meta,
+            samples=tuple(Sample(board=b, t_s=t, power_w=p, source=s) for b, t, p, s in samples),
+            requests=(),
+            events=tuple(EventRow(t_s=t, kind=k, detail=d) for t, k, d in found),
+        )
 
 
 def decisions(path: Path) -> Iterator[tuple[int, DecisionRow]]:

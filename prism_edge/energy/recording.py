@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from prism_edge.energy import clocks
-from prism_edge.energy.journal_reader import extent, is_journal, read
+from prism_edge.energy.journal_reader import ends, is_journal, read
 from prism_edge.energy.meter import Curve
 from prism_edge.energy.rails import NO_RAILS, OUTSIDE_MODULE, total_of, unknown_total
-from prism_edge.energy.rows import EventRow, RequestRow
+from prism_edge.energy.rows import EventRow, JournalData, RequestRow
 from prism_edge.energy.sample import Label, Sample
 from prism_edge.energy.source import MODELLED, TegrastatsLines
 from prism_edge.energy.stamps import BY_DATE, BY_OFFSET, offset_of, times
@@ -64,7 +65,7 @@ class Recording:
 
 def extent_of(path: Path) -> tuple[float, float] | None:
     """When the first and the last sample of a journal were taken; None for another file."""
-    return extent(path) if is_journal(path) else None
+    return _extent(ends(path)) if is_journal(path) else None
 
 
 def recording(
@@ -86,11 +87,13 @@ def recording(
 
 
 def _of_journal(path: Path, between: tuple[float, float]) -> Recording:
-    whole = extent(path)
+    outer = ends(path)
+    whole = _extent(outer)
     if whole is None:
         raise EnergyError(f"{path}: holds no power sample; was the cluster's power none?")
-    found = read(path, (between[0] - MARGIN_S, between[1] + MARGIN_S))
-    told = clocks.offsets(found.events)
+    told = clocks.offsets(outer.events)
+    ahead = [0.0, *(offset.offset_s for each in told.values() for _, offset in each)]
+    found = read(path, (between[0] - MARGIN_S + min(ahead), between[1] + MARGIN_S + max(ahead)))
     named = {key[6:]: label for key, label in found.meta.items() if key.startswith("power.")}
     samples = clocks.on_one_clock(found)
     conditions = {
@@ -114,6 +117,12 @@ def _of_journal(path: Path, between: tuple[float, float]) -> Recording:
     )
 
 
+def _extent(outer: JournalData) -> tuple[float, float] | None:
+    """The first and the last moment of all, on the leader's clock."""
+    moments = [sample.t_s for each in clocks.on_one_clock(outer).values() for sample in each]
+    return (min(moments), max(moments)) if moments else None
+
+
 def _of_log(path: Path, interval_s: float | None, total: Sequence[str], board: str) -> Recording:
     try:
         text = path.read_text(errors="replace")
@@ -126,6 +135,12 @@ def _of_log(path: Path, interval_s: float | None, total: Sequence[str], board: s
     if not lines:
         raise EnergyError(f"{path}: is no journal, and no line of it is one of tegrastats'")
     moments, clock = times(lines, interval_s)
+    if clock == BY_OFFSET and (back := [(a, b) for a, b in pairwise(moments) if b < a]):
+        a_s, b_s = back[0]
+        raise EnergyError(
+            f"{path}: offsets go back from {a_s:g} to {b_s:g} s: these are several recordings; "
+            "make each a file of its own"
+        )
     if clock != BY_OFFSET:
         lines = [_printed(line) for line in lines]
     understand = TegrastatsLines(board=board, source=label, total=total)

@@ -136,6 +136,9 @@ def _notes(
     if found.clock == ASSUMED:
         yield f"times: {found.clock}"
     for name, curve in curves.items():
+        samples = found.samples.get(name, ())
+        if unknown := sum(sample.power_w is None for sample in samples):
+            yield f"{name}: {unknown} of {len(samples)} samples have no total: rails are missing"
         if curve.assumed and curve.extent_s:
             yield f"{name}: {curve.interval_s:g} s between samples is ASSUMED: too few to tell"
     blind = [name for name in found.boards if found.bounds_s.get(name) is None]

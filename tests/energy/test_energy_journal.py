@@ -27,7 +27,7 @@ from prism_edge.energy.journal import (
     read,
 )
 from prism_edge.energy.journal_file import Keep, make_room
-from prism_edge.energy.journal_reader import extent
+from prism_edge.energy.journal_reader import ends
 from prism_edge.energy.sample import Sample
 from prism_edge.errors import JournalError
 from prism_edge.schedule.events import from_json
@@ -500,7 +500,7 @@ def test_a_part_of_a_journal_has_what_touches_it(tmp_path: Path) -> None:
     assert [sample.t_s for sample in found.samples] == [3.0, 4.0, 5.0]
     assert [request.stop_s for request in found.requests] == [4.0]
     assert [event.kind for event in found.events] == ["clock"]
-    assert extent(path) == (0.0, 9.0)
+    assert [sample.t_s for sample in ends(path).samples] == [0.0, 9.0]
 
 
 # --- files that are not ours

@@ -10,7 +10,7 @@ import pytest
 from prism_edge.energy import clocks
 from prism_edge.energy.clocks import Offset
 from prism_edge.energy.journal import EventRow, Journal, RequestRow
-from prism_edge.energy.recording import Recording, recording
+from prism_edge.energy.recording import Recording, extent_of, recording
 from prism_edge.energy.sample import Label, Sample
 from prism_edge.energy.stamps import BY_DATE
 from prism_edge.energy.statement import half_width_text, idle, statement
@@ -92,6 +92,16 @@ def test_a_clock_that_is_ahead_is_put_right_and_its_bound_counts(tmp_path: Path)
     assert part.clock_j == pytest.approx(0.001 * 5 / 3**0.5, rel=0.01)
 
 
+@pytest.mark.parametrize("ahead_s", [7200.0, -START_S])  # set to a zone, or never set
+def test_a_part_is_found_on_a_clock_that_is_far_off(tmp_path: Path, ahead_s: float) -> None:
+    journal(tmp_path / "j.sqlite", ahead_s=ahead_s)
+    assert extent_of(tmp_path / "j.sqlite") == (START_S, pytest.approx(START_S + 99.9))
+    part = START_S + 40, START_S + 60
+    found = recording(tmp_path / "j.sqlite", between=part)
+    (window,) = statement(found, [part]).windows
+    assert window.energy.energy_j == pytest.approx(20 * 13, rel=0.002)
+
+
 def test_without_the_offset_it_would_be_wrong(tmp_path: Path) -> None:
     """Control: the same samples, of which nobody knows the offset."""
     path = tmp_path / "j.sqlite"
@@ -162,6 +172,13 @@ def test_a_log_of_an_emulated_board_is_modelled(tmp_path: Path) -> None:
     assert recording(log(tmp_path / "y.log", rows)).source("board") == "sensor"
 
 
+def test_lines_without_a_total_are_counted(tmp_path: Path) -> None:
+    other = "RAM 1/2MB CPU [1%@1] VDD_GPU_SOC 9000mW/9000mW"
+    rows = [f"{i} {other if i % 2 else LINE.format(4000)}" for i in range(40)]
+    said = statement(recording(log(tmp_path / "log", rows)), [(0.0, 38.0)])
+    assert "board: 20 of 40 samples have no total: rails are missing" in said.notes
+
+
 def test_an_unknown_board_has_no_total_until_it_is_declared(tmp_path: Path) -> None:
     line = "RAM 1/2MB (lfb 1x1MB) CPU [1%@1] VDD_A 3000mW/1mW VDD_B 500mW/1mW"
     rows = [f"{i / 10} {line}" for i in range(40)]
@@ -182,6 +199,8 @@ def test_files_that_say_nothing_are_refused(tmp_path: Path) -> None:
         recording(log(tmp_path / "text", ["hello", "world"]))
     with pytest.raises(EnergyError, match="run as root or grant read access"):
         recording(log(tmp_path / "bare", ["RAM 1/2MB (lfb 1x1MB) CPU [1%@1]"]))
+    with pytest.raises(EnergyError, match="from 1 to 0 s: these are several recordings"):
+        recording(log(tmp_path / "two", [f"{t_s} {LINE.format(4000)}" for t_s in (0, 1, 0, 1)]))
     Journal.open(tmp_path / "empty", cluster="c", kind="log", power={}).close()
     with pytest.raises(EnergyError, match="holds no power sample"):
         recording(tmp_path / "empty")
