@@ -31,13 +31,18 @@ def evaluate(
     name: Annotated[str, typer.Option(help="The model's name there; else its directory's.")] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="Samples at most.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Samples computed together.")] = 16,
+    processes: Annotated[
+        int | None,
+        typer.Option(min=1, max=8, help="Answer by this many processes here, not a simulation."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a row per plan and metric.")
     ] = False,
 ) -> None:
     """Score every plan on data: against labels, and against the exact model's own answers.
 
-    The plan's ranks run in this process, with everything that the wire rounds. Without labels
+    The plan's ranks run in this process, with everything that the wire rounds; with --processes
+    each is a process of its own, and what is sent goes through GLOO. Without labels
     (a .jsonl with a text field is enough) there is still agreement, or cosine_to_exact.
 
     Example: prism-edge evaluate --model vit --data images/ --plans "prism:p=2,l=10;astra:p=2,g=16"
@@ -49,6 +54,7 @@ def evaluate(
         raise SettingsError(f"--model {model}: no such directory")
     from prism_edge.accuracy.data import read_samples
     from prism_edge.accuracy.evaluate import evaluate as evaluated
+    from prism_edge.accuracy.processes import by_processes
     from prism_edge.families import load
     from prism_edge.profile.progress import progress_on
 
@@ -57,7 +63,11 @@ def evaluate(
     samples = read_samples(data, loaded, batch=batch, limit=limit)
     progress = progress_on()
     try:
-        found = evaluated(loaded, wanted, samples, progress.advance)
+        if processes is None:
+            found = evaluated(loaded, wanted, samples, progress.advance)
+        else:
+            with by_processes(model.resolve(), processes, wanted) as answer:
+                found = evaluated(loaded, wanted, samples, progress.advance, answer)
     finally:
         progress.close()
     if profile is not None:
