@@ -7,12 +7,10 @@ way back, and what no family asks for stays as it was.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -21,7 +19,7 @@ from torch import Tensor
 from prism_edge.errors import ModelError
 from prism_edge.families import build, read
 from prism_edge.families.checkpoint import Checkpoint
-from prism_edge.families.codebook_file import Fitted, codebook_path, write_codebooks
+from prism_edge.families.codebook_file import adopt_codebooks
 from prism_edge.families.model import Model
 from prism_edge.families.weights import Weights
 
@@ -84,13 +82,7 @@ class Trainable:
 
     def save_codebooks(self, directory: Path, g: int, k: int) -> None:
         """The codes that were trained with belong to the model of ``directory``."""
-        from safetensors import safe_open
-
-        with safe_open(codebook_path(self._source.directory, g, k), "pt") as file:
-            about: dict[str, Any] = json.loads(file.metadata()["about"])
-        errors = tuple(about["relative_error"])
-        fitted = Fitted(samples=about["samples"], seed=about["seed"], relative_error=errors)
-        write_codebooks(directory, self.exact.codebooks(g, k), fitted)
+        adopt_codebooks(self._source.directory, directory, g, k)
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Every tensor of the checkpoint, in its own dtype, under the key it came with."""

@@ -14,9 +14,11 @@ from pathlib import Path
 import checkpoints
 import numpy as np
 import pytest
+import torch
 
 from prism_edge.cli import main
 from prism_edge.families import load
+from prism_edge.families.codebook_file import read_codebooks
 
 Run = Callable[..., tuple[int, str, str]]
 PLANS = "prism:p=2..3,l=1..2,dtype=fp32|int8"
@@ -92,6 +94,17 @@ def test_a_model_directory_is_left_that_says_what_it_is_for(
     code, _, err = run(*asked)
     assert code == 2
     assert "holds files already" in err
+
+
+def test_codes_that_were_trained_with_come_along(run: Run, pixels: Path, tmp_path: Path) -> None:
+    vit = checkpoints.write(tmp_path / "vit", *checkpoints.vit())
+    code, _, err = run("codebook", "--model", vit, "--g", 4, "--k", 8, "--data", pixels)
+    assert code == 0, err
+    asked = command(vit, pixels, tmp_path / "out", "--steps", 4)
+    code, _, err = run(*asked, "--plans", "astra:p=2,g=4,k=8;prism:p=2,l=2")
+    assert code == 0, err
+    before, after = (read_codebooks(path, 4, 8) for path in (vit, tmp_path / "out"))
+    assert torch.equal(before.tables, after.tables)
 
 
 @pytest.mark.slow
