@@ -161,15 +161,22 @@ def scores(found: Arrays, exact: Arrays, samples: Samples) -> list[Score]:
         ]
     logits = found["logits"]
     if logits.shape[1] == 1:
-        return [] if labels is None else regression(logits[:, 0], labels.astype(float))
+        if labels is None:
+            return []
+        if labels.dtype.kind not in "iuf" or labels.ndim != 1 or not np.isfinite(labels).all():
+            raise InputError(
+                f"labels are {labels.dtype} of shape {labels.shape}; a finite number for each "
+                "sample is needed"
+            )
+        return regression(logits[:, 0], labels.astype(float))
     scored: list[Score] = []
     if labels is not None:
-        if labels.dtype.kind != "i" or labels.min() < 0 or labels.max() >= logits.shape[1]:
-            raise InputError(
-                f"labels go from {labels.min()} to {labels.max()}; the model's classes are whole "
-                f"numbers from 0 to {logits.shape[1] - 1}"
-            )
-        every = classification(logits, labels)
+        classes = f"the model's classes are whole numbers from 0 to {logits.shape[1] - 1}"
+        if labels.dtype.kind not in "iu" or labels.ndim != 1:
+            raise InputError(f"labels are {labels.dtype} of shape {labels.shape}; {classes}")
+        if labels.min() < 0 or labels.max() >= logits.shape[1]:
+            raise InputError(f"labels go from {labels.min()} to {labels.max()}; {classes}")
+        every = classification(logits, labels.astype(np.int64))
         scored = [s for s in every if samples.metrics is None or s.metric in samples.metrics]
     return [*scored, agreement((logits.argmax(1) == exact["logits"].argmax(1)).astype(float))]
 

@@ -142,6 +142,11 @@ def test_arrays_and_labels_that_do_not_fit_are_refused(vit: Path, tmp_path: Path
     np.savez(tmp_path / "b.npz", pixel_values=pixels, labels=np.array([0, 1, 7]))
     with pytest.raises(InputError, match="labels go from 0 to 7"):
         run(model, tmp_path / "b.npz", "prism:p=2,l=2")
+    np.savez(tmp_path / "c.npz", pixel_values=pixels, labels=np.array(["0", "1", "2"]))
+    with pytest.raises(InputError, match="labels are <U1 of shape"):
+        run(model, tmp_path / "c.npz", "prism:p=2,l=2")
+    np.savez(tmp_path / "d.npz", pixel_values=pixels, labels=np.array([0, 1, 2], np.uint8))
+    assert run(model, tmp_path / "d.npz", "prism:p=2,l=2")
     with pytest.raises(InputError, match="no such file"):
         read_samples(tmp_path / "none.npz", model, batch=4)
 
