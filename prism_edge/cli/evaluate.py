@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prism_edge.errors import SettingsError
+from prism_edge.errors import PrismError, SettingsError
 from prism_edge.plan import Plan
 
 if TYPE_CHECKING:
     from prism_edge.accuracy.evaluate import Evaluated
+    from prism_edge.tables import Profile
 
 
 def evaluate(
@@ -29,6 +30,9 @@ def evaluate(
         Path | None, typer.Option(help="Cost tables to write the scores into, for the policy.")
     ] = None,
     name: Annotated[str, typer.Option(help="The model's name there; else its directory's.")] = "",
+    plot: Annotated[
+        Path | None, typer.Option(help=".png or .html to draw accuracy against bytes into.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Samples at most.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Samples computed together.")] = 16,
     processes: Annotated[
@@ -50,6 +54,8 @@ def evaluate(
     wanted = [Plan.parse(text) for text in plans.split(";") if text.strip()]
     if not wanted:
         raise SettingsError("--plans names no plan; an example: 'prism:p=2,l=10;voltage:p=2'")
+    if plot is not None and plot.suffix not in (".png", ".html"):
+        raise SettingsError(f"--plot {plot}: name a .png or .html file")
     if not model.is_dir():
         raise SettingsError(f"--model {model}: no such directory")
     from prism_edge.accuracy.data import read_samples
@@ -59,6 +65,8 @@ def evaluate(
     from prism_edge.profile.progress import progress_on
 
     called = name or model.resolve().name
+    if profile is not None:
+        _tables(profile, called)
     loaded = load(model)
     samples = read_samples(data, loaded, batch=batch, limit=limit)
     progress = progress_on()
@@ -72,6 +80,8 @@ def evaluate(
         progress.close()
     if profile is not None:
         _write(profile, called, samples.name, found)
+    if plot is not None:
+        _draw(plot, f"{called} on {samples.name}", found)
     print(json.dumps(_rows(found), indent=1) if as_json else "\n".join(_table(found)))
 
 
@@ -105,11 +115,9 @@ def _table(found: list[Evaluated]) -> list[str]:
     return lines
 
 
-def _write(profile: Path, model: str, dataset: str, found: list[Evaluated]) -> None:
-    """The profile's accuracy rows of this model and data are these, all others stay."""
-    from dataclasses import replace
-
-    from prism_edge.tables import AccuracyRow, read, write
+def _tables(profile: Path, model: str) -> Profile:
+    """The profile, which has that model."""
+    from prism_edge.tables import read
 
     tables = read(profile)
     known = [entry.name for entry in tables.models]
@@ -118,6 +126,30 @@ def _write(profile: Path, model: str, dataset: str, found: list[Evaluated]) -> N
             f"{profile} holds {', '.join(known) or 'no model'}, not {model}; "
             "--name says which one it is"
         )
+    return tables
+
+
+def _draw(plot: Path, title: str, found: list[Evaluated]) -> None:
+    try:
+        from prism_edge.accuracy.pareto import page, picture
+    except ModuleNotFoundError as error:
+        raise PrismError(
+            f"--plot needs {error.name}, which is not installed: pip install 'prism-edge[report]'"
+        ) from error
+    drawn = picture(title, found) if plot.suffix == ".png" else page(title, found).encode()
+    try:
+        plot.write_bytes(drawn)
+    except OSError as error:
+        raise PrismError(f"--plot {plot}: cannot be written ({error.strerror})") from error
+
+
+def _write(profile: Path, model: str, dataset: str, found: list[Evaluated]) -> None:
+    """The profile's accuracy rows of this model and data are these, all others stay."""
+    from dataclasses import replace
+
+    from prism_edge.tables import AccuracyRow, write
+
+    tables = _tables(profile, model)
     rows = [
         AccuracyRow(
             model=model,

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 # "PLAN was asked for, but 1 board(s) are in service; answered locally"
 _FELL_BACK = re.compile(r"(?P<meant>\S+) (?P<reason>.+); answered locally", re.DOTALL)
 _FAILED = re.compile(r"failed \((.*)\)", re.DOTALL)
-_NO_CHOICE = re.compile(r"local: (?P<reason>.+)", re.DOTALL)  # the policy had nothing to choose by
+# the policy had nothing to choose by; a board that is all there is has nothing to fall back from
+_NO_CHOICE = re.compile(r"local: (?!this board serves alone\Z)(?P<reason>.+)", re.DOTALL)
 _PREDICTED = re.compile(r"\S+ predicted (?P<number>[0-9.]+) (?P<unit>µs|us|ms|s)\b")
 _UNITS_S = {"µs": 1e-6, "us": 1e-6, "ms": 1e-3, "s": 1.0}
 

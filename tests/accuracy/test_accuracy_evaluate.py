@@ -192,4 +192,5 @@ def test_the_command_prints_rows_and_fills_a_profile(
     assert tables.read(tmp_path / "profile").accuracy == written
     other = RUN.invoke(app, [*command, "--profile", str(tmp_path / "profile"), "--name", "x"])
     assert isinstance(other.exception, SettingsError)
+    assert "batch 1" not in other.output  # before hours of work
     assert isinstance(RUN.invoke(app, [*command[:-1], " "]).exception, SettingsError)

@@ -45,7 +45,7 @@ def test_a_fallback_is_understood(why: str, meant: str, reason: str) -> None:
     assert fallback(why) == Fallback(meant=meant, reason=reason)
 
 
-@pytest.mark.parametrize("why", ORDINARY)
+@pytest.mark.parametrize("why", [*ORDINARY, "local: this board serves alone"])
 def test_an_explanation_is_no_fallback(why: str | None) -> None:
     assert fallback(why) is None
 
