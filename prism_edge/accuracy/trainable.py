@@ -26,6 +26,7 @@ from prism_edge.families.weights import Weights
 WEIGHTS = "model.safetensors"
 # what a model directory holds besides weights: settings, tokenizer, vocabulary
 COPIED = (".json", ".txt", ".model", ".jinja")
+MODULES = "[0-9]_*/*"  # what sentence-transformers does after the model
 INDEX = ".index.json"  # of weights in several files; here they are in one
 
 
@@ -74,9 +75,13 @@ class Trainable:
     def save(self, directory: Path) -> None:
         """``directory`` is a model directory like the one that was read, with the leaves as they
         are now; the weights are replaced at once or not at all."""
-        for path in sorted(self._source.directory.iterdir()):
-            if path.suffix in COPIED and not path.name.endswith(INDEX) and path.is_file():
-                write(directory / path.name, path.read_bytes())
+        source = self._source.directory
+        beside = [path for path in source.iterdir() if path.suffix in COPIED]
+        for path in sorted([*beside, *source.glob(MODULES)]):
+            if path.is_file() and not path.name.endswith(INDEX):
+                copy = directory / path.relative_to(source)
+                copy.parent.mkdir(exist_ok=True)
+                write(copy, path.read_bytes())
         metadata = {"format": "pt"}  # transformers asks for it
         write(directory / WEIGHTS, save(dict(self._tensors()), metadata))
 

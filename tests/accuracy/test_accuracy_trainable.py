@@ -89,6 +89,8 @@ def test_what_stands_beside_the_weights_comes_along(tmp_path: Path) -> None:
     half = {k: t.half() if t.is_floating_point() else t for k, t in weights.items()}
     source = checkpoints.write(tmp_path / "from", config, half)
     (source / "vocab.txt").write_text("a\nb\n")
+    (source / "1_Pooling").mkdir()
+    (source / "1_Pooling" / "config.json").write_text("{}")
     (source / "notes.md").write_text("x")
     (source / "model.safetensors.index.json").write_text("{}")
     trained = Trainable(source)
@@ -98,7 +100,9 @@ def test_what_stands_beside_the_weights_comes_along(tmp_path: Path) -> None:
         "config.json",
         "vocab.txt",
         "model.safetensors",
+        "1_Pooling",
     }
+    assert (tmp_path / "to" / "1_Pooling" / "config.json").read_text() == "{}"
     assert json.loads((tmp_path / "to" / "config.json").read_text()) == config
     written = load_file(tmp_path / "to" / "model.safetensors")
     assert {key: tensor.dtype for key, tensor in written.items()} == {
