@@ -74,7 +74,7 @@ def idle(
     if len(pairs) > 1:
         raise typer.BadParameter("idle is one stretch: one --from and one --to")
     start_s, stop_s = pairs[0]
-    boards = of(found, (start_s, stop_s))
+    boards = of(found, (start_s, stop_s), interval_s=interval)
     if as_json:
         about = {**_about(file, found), "from_s": start_s, "to_s": stop_s}
         boards_said = {name: asdict(one) for name, one in boards.items()}
@@ -106,6 +106,8 @@ def _load(
     above_0("--interval", interval)
     extent = extent_of(file)
     if extent is not None:
+        if total:
+            raise typer.BadParameter("--total is for logs: a journal holds totals")
         pairs = windows(since, until, extent, is_log=False)
         around = (min(a for a, _ in pairs) - beside_s, max(b for _, b in pairs) + beside_s)
         return recording(file, between=around), pairs

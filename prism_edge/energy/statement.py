@@ -74,10 +74,13 @@ def statement(
     )
 
 
-def idle(found: Recording, stretch: Stretch) -> dict[str, Baseline]:
+def idle(
+    found: Recording, stretch: Stretch, *, interval_s: float | None = None
+) -> dict[str, Baseline]:
     """The idle power of every board in one stretch."""
     return {
-        name: baseline(found.curve(name), [stretch], found.step_w(name)) for name in found.boards
+        name: baseline(found.curve(name, interval_s), [stretch], found.step_w(name))
+        for name in found.boards
     }
 
 

@@ -134,6 +134,17 @@ def test_idle_power(log: Path) -> None:
     assert run("idle", log, "--from", 0, "--to", 1)[0] == 1
 
 
+def test_what_a_journal_holds_is_not_added_again(tmp_path: Path) -> None:
+    assert run("window", a_journal(tmp_path / "j.sqlite"), "--total", "VDD_IN")[0] == 2
+
+
+def test_idle_power_over_a_gap_that_is_none_by_the_interval(log: Path) -> None:
+    lines = log.read_text().splitlines()
+    log.write_text("\n".join([*lines[:100], *lines[200:400]]))
+    assert run("idle", log, "--from", 0, "--to", 40)[0] == 1
+    assert run("idle", log, "--from", 0, "--to", 39, "--interval", 5)[0] == 0
+
+
 def test_dates_name_moments(tmp_path: Path) -> None:
     path = tmp_path / "dated.log"
     rows = [f"03-01-2026 10:00:{i // 10:02d} {LINE.format(5000)}" for i in range(600)]
