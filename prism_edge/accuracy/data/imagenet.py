@@ -112,7 +112,8 @@ def _devkit(root: Path) -> dict[int, str]:
         from scipy.io import loadmat  # type: ignore[import-untyped]
     except ImportError as error:
         raise InputError(
-            f"{path}: reading it needs SciPy, which is not installed: pip install scipy"
+            f"{path}: reading it needs SciPy, which is not installed: "
+            "pip install 'prism-edge[demo]'"
         ) from error
     try:
         synsets = loadmat(str(path), squeeze_me=True)["synsets"]
