@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from prism_edge.changes.student import half_width
-from prism_edge.energy.meter import COVERAGE_NEEDED, RELIABLE_SAMPLES, Curve
+from prism_edge.energy.meter import COVERAGE_NEEDED, RELIABLE_SAMPLES, Curve, WindowEnergy
 from prism_edge.energy.sample import Sample
 from prism_edge.energy.shares import InFlight, RequestEnergy, shares
 from prism_edge.energy.uncertainty import PRINTED_STEP_W, SENSOR_STEP_W
@@ -78,12 +78,17 @@ def group_energy(logs: PowerLogs, requests: Sequence[InFlight]) -> GroupEnergy:
         board: min(s / length_s, 1.0) if requests else 0.0 for board, s in covered_s.items()
     }
     samples = min((sum(one.samples for one in each) for each in found.values()), default=0)
-    known = [logs.charged[one.id] for one in requests if one.id in logs.charged]
-    charged = [one for one in known if one.energy_j is not None]
+    known = {
+        number: logs.charged[one.id]
+        for number, one in enumerate(requests)
+        if one.id in logs.charged and logs.charged[one.id].energy_j is not None
+    }
+    charged = list(known.values())
     missing = _missing(requests, coverage) or (None if charged else "no request is covered")
     if missing is None and not samples:
         missing = "no power sample lies within these requests: they are too short and too few"
-    joules = [(one.energy_j or 0.0) / one.coverage for one in charged]
+    filled = _filled([[each[number] for number in known] for each in found.values()])
+    joules = [(one.energy_j or 0.0) * filled for one in charged]
     energy_j = None if missing else fmean(joules)
     half_j = _half_j(charged, joules) if len(joules) >= FEWEST else None
     return GroupEnergy(
@@ -102,6 +107,22 @@ def group_energy(logs: PowerLogs, requests: Sequence[InFlight]) -> GroupEnergy:
         reliable=samples >= RELIABLE_SAMPLES,
         missing=missing,
     )
+
+
+def _filled(boards: Sequence[Sequence[WindowEnergy]]) -> float:
+    """The energy over what was covered, as each board drew as much on in its gaps."""
+    seen = [math.fsum(one.energy_j or 0.0 for one in each) for each in boards]
+    if not math.fsum(seen):
+        return 1.0
+    length_s = [
+        sum(one.covered_s / one.coverage for one in each if one.coverage) for each in boards
+    ]
+    covered_s = [sum(one.covered_s for one in each) for each in boards]
+    whole = [
+        joules * all_s / some_s if some_s else 0.0
+        for joules, all_s, some_s in zip(seen, length_s, covered_s, strict=True)
+    ]
+    return math.fsum(whole) / math.fsum(seen)
 
 
 def _half_j(charged: Sequence[RequestEnergy], joules: Sequence[float]) -> float:

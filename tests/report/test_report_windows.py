@@ -101,6 +101,13 @@ def test_a_gap_is_left_out_only_while_it_is_small(gap_s: float, known: bool) -> 
         assert found.energy_j == pytest.approx(20.0)
 
 
+def test_a_gap_of_one_board_is_filled_with_its_own_power_only() -> None:
+    gone = [s for s in sampled("b", lambda _: 1.0) if not 3.0 < s.t_s < 4.6]
+    found = grouped(both(sampled("a", lambda _: 10.0), gone), [(0.0, 20.0), (20.0, 40.0)])
+    assert found.coverage == pytest.approx(0.96, abs=0.01)
+    assert found.energy_j == pytest.approx(20 * 11.0, rel=1e-3)
+
+
 def test_few_samples_are_unreliable() -> None:
     samples = {"a": sampled("a", lambda _: 10.0)}
     few = grouped(samples, [(1.0, 2.9)])
