@@ -98,14 +98,16 @@ def test_chromium_has_nothing_to_complain_about(tmp_path: Path, site: str) -> No
         "Every request",
         "How latencies are distributed",
         "Outcome and energy per phase",
+        "By plan",
         "Energy per request by plan",
         "Power of every board",
         "Fallbacks and losses",
         "Decisions",
+        "Predicted and measured, live",
         "Cost tables",
         "Conditions and limits",
     ]
-    assert document.count("<svg") == 8
+    assert document.count("<svg") == 10
 
 
 def test_an_external_picture_or_a_script_would_be_complained_about(
