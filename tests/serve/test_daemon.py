@@ -300,8 +300,10 @@ def test_stopping_answers_what_is_under_way_and_refuses_the_rest(alone: Serving)
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_it_at_once(second: signal.Signals, alone: Serving) -> None:
     engine = frozen(alone.until_ready().engine())
-    requests = [Asked(lambda: alone.infer("net", {"pixel_values": PIXELS})) for _ in range(8)]
-    until(lambda: alone.status()["queue"] == 7, "one under way and seven that wait")
+    requests = [Asked(lambda: alone.infer("net", {"pixel_values": PIXELS}))]
+    until(lambda: alone.status()["busy"], "one under way")
+    requests += [Asked(lambda: alone.infer("net", {"pixel_values": PIXELS})) for _ in range(7)]
+    until(lambda: alone.status()["queue"] == 7, "seven that wait")
     alone.process.send_signal(signal.SIGTERM)
     until(lambda: alone.get("/v2/health/ready").json().get("error") == "draining", "draining")
     alone.process.send_signal(second)
