@@ -301,7 +301,7 @@ def test_stopping_answers_what_is_under_way_and_refuses_the_rest(alone: Serving)
 def test_a_second_signal_ends_it_at_once(second: signal.Signals, alone: Serving) -> None:
     engine = frozen(alone.until_ready().engine())
     requests = [Asked(lambda: alone.infer("net", {"pixel_values": PIXELS}))]
-    until(lambda: alone.status()["busy"], "one under way")
+    busy(alone)
     requests += [Asked(lambda: alone.infer("net", {"pixel_values": PIXELS})) for _ in range(7)]
     until(lambda: alone.status()["queue"] == 7, "seven that wait")
     alone.process.send_signal(signal.SIGTERM)
