@@ -94,9 +94,8 @@ def _ratios(pairs: Sequence[Pair]) -> Drawing | None:
 
 def _ticks(low: float, high: float, most: int) -> list[float]:
     """Round ratios around 1, as fine as there is room for."""
-    for steps in ((1, 1.1, 1.2, 1.5, 2, 3, 5), (1, 1.25, 1.5, 2, 3, 5), (1, 2, 5), (1,)):
-        above = [step * 10**power for power in range(4) for step in steps]
-        found = [x for x in [1 / x for x in above[:0:-1]] + above if low <= x <= high]
+    for steps in ((1, 1.2, 1.5, 2, 3, 5, 6, 7, 8, 9), (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1,)):
+        found = [x for power in range(-4, 5) for s in steps if low <= (x := s * 10**power) <= high]
         if len(found) <= most:
             break
     return found
