@@ -16,7 +16,6 @@ import pytest
 
 from prism_edge.bench.compare import Row
 from prism_edge.bench.engine import Found
-from prism_edge.cli import main
 from prism_edge.cli.bench_table import WIDTH, readable
 
 Run = Callable[..., tuple[int, str, str]]
@@ -39,20 +38,6 @@ path = "vit"
 rate_bps = 100e6
 """
 PRISM = "prism:p=2,l=3,dtype=fp16"
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """(exit code, stdout, stderr) of the command."""
-
-    def go(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["prism-edge", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        out = capsys.readouterr()
-        return int(caught.value.code or 0), out.out, out.err
-
-    return go
 
 
 @pytest.fixture

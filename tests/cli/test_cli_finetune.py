@@ -16,26 +16,11 @@ import numpy as np
 import pytest
 import torch
 
-from prism_edge.cli import main
 from prism_edge.families import load
 from prism_edge.families.codebook_file import read_codebooks
 
 Run = Callable[..., tuple[int, str, str]]
 PLANS = "prism:p=2..3,l=1..2,dtype=fp32|int8"
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """(exit code, stdout, stderr) of the command."""
-
-    def go(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["prism-edge", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        out = capsys.readouterr()
-        return int(caught.value.code or 0), out.out, out.err
-
-    return go
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import checkpoints
 import pytest
 
 from prism_edge import tables
-from prism_edge.cli import main
 
 Run = Callable[..., tuple[int, str, str]]
 CLUSTER = """
@@ -37,20 +35,6 @@ name = "edge-2"
 address = "127.77.9.2"
 power = "none"
 """
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """(exit code, stdout, stderr) of the command."""
-
-    def go(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["prism-edge", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        out = capsys.readouterr()
-        return int(caught.value.code or 0), out.out, out.err
-
-    return go
 
 
 @pytest.fixture
