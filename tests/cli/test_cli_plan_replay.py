@@ -225,9 +225,8 @@ def test_what_a_killed_leader_had_written_replays(run: Run, tmp_path: Path) -> N
     environment = {"PYTHONPATH": str(Path(__file__).parents[1])}
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=environment) as leader:
         assert leader.stdout is not None
-        said = 0
-        while said < 20 or next(decisions(path), None) is None:
-            said = int(leader.stdout.readline())
+        while all(row.plan is None for _, row in decisions(path)):
+            assert leader.stdout.readline()
         leader.kill()
     assert leader.returncode == -signal.SIGKILL
     before = json.loads(run(path, as_json=True))

@@ -172,7 +172,7 @@ def test_nothing_outlives_a_laptop_that_vanished(boards: SshBoards, two: SshHost
 def test_control_a_plain_ssh_leaves_its_command_behind(boards: SshBoards, two: SshHost) -> None:
     """What the lifeline is for: sshd closes the session, and the command goes on."""
     argv = two.command(["true"])
-    argv[-1] = "echo begun; sleep 606 >/dev/null 2>&1"
+    argv[-1] = "echo begun; exec sleep 606 >/dev/null 2>&1"
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"begun\n"
