@@ -225,6 +225,7 @@ def test_what_a_killed_leader_had_written_replays(run: Run, tmp_path: Path) -> N
     environment = {"PYTHONPATH": str(Path(__file__).parents[1])}
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=environment) as leader:
         assert leader.stdout is not None
+        assert leader.stdout.readline()  # so the journal is there
         while all(row.plan is None for _, row in decisions(path)):
             assert leader.stdout.readline()
         leader.kill()
