@@ -22,17 +22,26 @@ from prism_edge.layout import Layout, check_fits, token_layout
 from prism_edge.plan import LOCAL, Plan
 from prism_edge.tensors.attention import as_mask
 from prism_edge.tensors.block import Block
-from prism_edge.tensors.known import known, own_rows
+from prism_edge.tensors.known import Known, known, own_rows
 from prism_edge.tensors.segments import segment_means
 
 # (block, source, target): True where that message is lost, and its tokens unknown to the target
 Lost = Callable[[int, int, int], bool]
+# a rank of a layout, out of everyone's embeddings [B,N,D] and what of them is real [B,N]
+Make = Callable[[Layout, int, Tensor, "Tensor | None"], "Rank"]
 
 
-def simulate(model: Model, plan: Plan, prepared: Tensors, lost: Lost | None = None) -> Tensors:
+def simulate(
+    model: Model,
+    plan: Plan,
+    prepared: Tensors,
+    lost: Lost | None = None,
+    make: Make | None = None,
+) -> Tensors:
     """The outputs of prepared inputs under ``plan``, as its ranks would give them.
 
-    Raises ``PlanError`` when the plan does not fit, ``ModelError`` when its codebooks are missing.
+    ``make``: ranks that do something otherwise. Raises ``PlanError`` when the plan does not fit,
+    ``ModelError`` when its codebooks are missing.
     """
     batch, tokens = next(iter(prepared.values())).shape[0], model.tokens(prepared)
     check_fits(plan, model.shape, batch, tokens, plan.p)
@@ -40,18 +49,24 @@ def simulate(model: Model, plan: Plan, prepared: Tensors, lost: Lost | None = No
     for part, count in plan.parts(batch):
         share = {key: tensor[start : start + count] for key, tensor in prepared.items()}
         layout = token_layout(part if part.exchanges else LOCAL, model.shape, tokens)
-        rows = simulated_rows(model, layout, model.embed(share, 0, tokens), model.real(share), lost)
+        x, real = model.embed(share, 0, tokens), model.real(share)
+        rows = simulated_rows(model, layout, x, real, lost, make)
         answers.append(model.head(rows))
         start += count
     return {key: torch.cat([answer[key] for answer in answers]) for key in answers[0]}
 
 
 def simulated_rows(
-    model: Model, layout: Layout, x: Tensor, real: Tensor | None, lost: Lost | None = None
+    model: Model,
+    layout: Layout,
+    x: Tensor,
+    real: Tensor | None,
+    lost: Lost | None = None,
+    make: Make | None = None,
 ) -> Tensor:
     """The rows of the last block that are needed.  [B,N,D], [B,N] or None -> [B,.,D]"""
     exchange = exchange_of(layout.plan, model.codebooks) if layout.plan.exchanges else None
-    ranks = [Rank(layout, number, x, real) for number in range(layout.ranks)]
+    ranks = [(make or Rank)(layout, number, x, real) for number in range(layout.ranks)]
     for index, block in enumerate(model.blocks):
         for rank in ranks:
             rank.h = block.inputs(rank.x)
@@ -72,54 +87,72 @@ class Rank:
     h: Tensor
 
     def __init__(self, layout: Layout, number: int, x: Tensor, real: Tensor | None) -> None:
-        self.number = number
+        self.layout, self.number, self.real = layout, number, real
         self.x = own_rows(layout, number, x)
-        self._layout, self._real = layout, real
-        self._before = layout.plan.tap == "before"
-        self._heard: Tensor | None = None
-        self._columns = known(layout, number, real)
+        self.before = layout.plan.tap == "before"
+        self.heard: Tensor | None = None
+        self.columns = self.known(0)
 
-    def tell(self, exchange: Exchange, index: int) -> Tensor:
+    def known(self, index: int) -> Known:
+        """The columns at a block."""
+        return known(self.layout, self.number, self.real, index)
+
+    def own_real(self) -> Tensor | None:
+        """1 for a token of its part, 0 for padding.  -> [B,part] or None"""
+        if self.real is None:
+            return None
+        return self.real[:, self.layout.part(self.number)].to(self.x.device)
+
+    def tell(self, exchange: Exchange, index: int) -> Any:
         """What the others read of this rank's message before a block.  -> [B,L,D]"""
-        rows = (self.x if self._before else self.h)[:, self._layout.replicas :]
-        sizes = self._layout.segments(self.number, index)
-        part = self._layout.part(self.number)
-        real = None if self._real is None else self._real[:, part].to(rows.device)
-        meant = rows if self._layout.plan.l is None else segment_means(rows, sizes, real)
-        with torch.no_grad():
-            payload = exchange.encode(rows, sizes, real, index)
-            arrived = exchange.decode(payload, len(sizes), index, rows)
-        return _through(meant, arrived)
+        rows, real = (self.x if self.before else self.h)[:, self.layout.replicas :], self.own_real()
+        if self.layout.plan.l is not None:
+            rows = segment_means(rows, self.layout.segments(self.number, index), real)
+            real = None
+        return self.arrived(exchange, rows, real, index)
 
-    def hear(self, told: Sequence[Tensor], index: int, lost: Lost | None) -> None:
+    def arrived(self, exchange: Exchange, rows: Tensor, real: Tensor | None, index: int) -> Tensor:
+        """The rows as the wire gives them back.  [B,L,D], [B,L] or None -> [B,L,D]"""
+        count = rows.shape[1]
+        with torch.no_grad():
+            payload = exchange.encode(rows, (1,) * count, real, index)
+            arrived = exchange.decode(payload, count, index, rows)
+        return through(rows, arrived)
+
+    def hear(self, told: Sequence[Any], index: int, lost: Lost | None) -> None:
         """The others' messages before a block are known from now on, those ``lost`` are not."""
-        heard = self._layout.hears(self.number)
-        self._columns = known(self._layout, self.number, self._real, index)
-        self._heard = torch.cat([told[other] for other in heard], dim=1) if heard else None
+        heard = self.layout.hears(self.number)
+        self.columns = self.known(index)
+        self.heard = torch.cat([told[other] for other in heard], dim=1) if heard else None
         if lost is None:
             return
-        count, start = self._columns.count.clone(), 0
+        count, start = self.columns.count.clone(), 0
         for other in heard:
             stop = start + told[other].shape[1]
             if lost(index, other, self.number):
                 count[:, start:stop] = 0
             start = stop
-        self._columns = replace(self._columns, count=count)
+        self.columns = replace(self.columns, count=count)
 
     def attend(self, block: Block, rows: slice) -> None:
         """Its ``rows`` have passed ``block``."""
         q, k, v = block.project(self.h, rows)
-        if self._heard is not None:
-            heard = block.inputs(self._heard) if self._before else self._heard
+        if self.heard is not None:
+            heard = block.inputs(self.heard) if self.before else self.heard
             k, v = block.prepend(heard, k, v)
         whole = q.shape[2] == self.h.shape[1]
-        triangle = self._columns.plain_causal
-        bias = None if triangle else self._columns.bias()
-        if bias is not None:
-            bias = as_mask(bias if bias.shape[2] == 1 else bias[:, :, rows], self.x)
+        triangle = self.columns.plain_causal
+        bias = None if triangle else self.bias(q, rows)
         # the last row alone sees everything: the triangle would start at it
         attended = block.attend(q, k, v, bias, causal=triangle and whole)
         self.x = block.finish(self.x[:, rows], attended)
+
+    def bias(self, q: Tensor, rows: slice) -> Tensor | None:
+        """What is added to the scores of ``rows``.  [B,H,.,F] -> [B or 1,1,. or 1,M] or None"""
+        bias = self.columns.bias()
+        if bias is None:
+            return None
+        return as_mask(bias if bias.shape[2] == 1 else bias[:, :, rows], self.x)
 
 
 def _gathered(layout: Layout, parts: Sequence[Tensor]) -> Tensor:
@@ -140,7 +173,7 @@ class _Through(torch.autograd.Function):
         return gradients[0], None
 
 
-def _through(meant: Tensor, arrived: Tensor) -> Tensor:
+def through(meant: Tensor, arrived: Tensor) -> Tensor:
     """``arrived``, with the gradient going to what was ``meant``."""
     passed: Tensor = _Through.apply(meant, arrived)  # type: ignore[no-untyped-call]
     return passed
