@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from prism_edge.accuracy.data.samples import Labels, Samples
 from prism_edge.accuracy.scores import (
+    Metric,
     Score,
     agreement,
     classification,
@@ -49,9 +50,15 @@ class Evaluated:
 
 
 def evaluate(
-    model: Model, plans: Sequence[Plan], samples: Samples, tell: Tell, answer: Answer | None = None
+    model: Model,
+    plans: Sequence[Plan],
+    samples: Samples,
+    tell: Tell,
+    answer: Answer | None = None,
+    reference: Model | None = None,
 ) -> list[Evaluated]:
     """The scores of local and every plan. ``answer``: other than a simulation in this process.
+    ``reference``: whose answers are the exact ones; None: the model's own.
 
     Raises ``InputError`` and ``PlanError`` naming what does not fit.
     """
@@ -61,6 +68,7 @@ def evaluate(
     for plan in asked:
         _check(model, plan, min(tokens))
     found: dict[Plan, list[Arrays]] = {plan: [] for plan in asked}
+    others: list[Arrays] = []
     answer = answer or (lambda plan, inputs: simulated(model, plan, inputs))
     lengths: list[int] = []
     for number, (inputs, length) in enumerate(zip(samples.inputs, tokens, strict=True)):
@@ -70,11 +78,16 @@ def evaluate(
         for plan in asked:
             tell(f"batch {number + 1} of {count}: {plan}", number / count, 1)
             found[plan].append(reduced(model, answer(plan, inputs), inputs, counted))
-    exact = joined(found[LOCAL])
+        if reference is not None:
+            outputs = simulated(reference, LOCAL, inputs)
+            others.append(reduced(reference, outputs, inputs, counted))
+    exact = joined(others or found[LOCAL])
     return [
         Evaluated(
             plan=plan,
-            scores=tuple(scores(joined(found[plan]), exact, samples)),
+            scores=tuple(
+                scores(joined(found[plan]), exact, samples, itself=plan == LOCAL and not others)
+            ),
             wire_bytes=median(wire_bytes(plan, model.shape, 1, n) for n in lengths)
             if plan.exchanges
             else 0.0,
@@ -144,11 +157,23 @@ def joined(parts: Sequence[Mapping[str, Any]]) -> Arrays:
     }
 
 
-def scores(found: Arrays, exact: Arrays, samples: Samples) -> list[Score]:
-    """Against labels where there are any, and against the exact model."""
+def scores(found: Arrays, exact: Arrays, samples: Samples, *, itself: bool) -> list[Score]:
+    """Against labels where there are any, and against the exact model; and by how much the first
+    of these metrics is worse than the exact model's, unless ``found`` is the exact one itself."""
+    metrics = metrics_of(found, exact, samples)
+    made = [metric.score for metric in metrics]
+    if metrics and not itself:
+        made.append(metrics[0].drop(metrics_of(exact, exact, samples)[0]))
+    return made
+
+
+def metrics_of(found: Arrays, exact: Arrays, samples: Samples) -> list[Metric]:
+    """What the answers can be judged by, what matters most first."""
     labels = samples.labels
     if samples.questions is not None and "nll" in found and labels is not None:
-        return cloze(found["nll"], exact["nll"], samples.questions, labels)
+        metrics, best = cloze(found["nll"], samples.questions, labels)
+        _, meant = cloze(exact["nll"], samples.questions, labels)
+        return [*metrics, agreement((best == meant).astype(float))]
     if "vectors" in found:
         return [cosine(found["vectors"], exact["vectors"])]
     if "choices" in found:
@@ -169,7 +194,7 @@ def scores(found: Arrays, exact: Arrays, samples: Samples) -> list[Score]:
                 "sample is needed"
             )
         return regression(logits[:, 0], labels.astype(float))
-    scored: list[Score] = []
+    scored: list[Metric] = []
     if labels is not None:
         classes = f"the model's classes are whole numbers from 0 to {logits.shape[1] - 1}"
         if labels.dtype.kind not in "iu" or labels.ndim != 1:
@@ -177,7 +202,7 @@ def scores(found: Arrays, exact: Arrays, samples: Samples) -> list[Score]:
         if labels.min() < 0 or labels.max() >= logits.shape[1]:
             raise InputError(f"labels go from {labels.min()} to {labels.max()}; {classes}")
         every = classification(logits, labels.astype(np.int64))
-        scored = [s for s in every if samples.metrics is None or s.metric in samples.metrics]
+        scored = [m for m in every if samples.metrics is None or m.name in samples.metrics]
     return [*scored, agreement((logits.argmax(1) == exact["logits"].argmax(1)).astype(float))]
 
 

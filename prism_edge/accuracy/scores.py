@@ -1,7 +1,8 @@
 """Metrics of answers, with 95 % intervals; each row stands for one sample. Pure numpy.
 
-Shares have Wilson's interval (1927), everything else the percentiles of a bootstrap over samples
-(Efron 1979), seeded. Letters: S samples, C classes, D width.
+Shares have Wilson's interval (1927), differences of two shares of the same samples Tango's (1998),
+everything else the percentiles of a bootstrap over samples (Efron 1979), seeded.
+Letters: S samples, C classes, D width.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
+
+from prism_edge.schedule.accuracy import DROP
 
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -31,12 +34,70 @@ class Score:
     high: float | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A metric of ``n`` samples: ``of`` those with these numbers. ``hits`` [S]: where it is their
+    share; ``less``: is better."""
+
+    name: str
+    n: int
+    of: Callable[[Labels], float]
+    hits: npt.NDArray[np.bool_] | None = None
+    less: bool = False
+
+    @property
+    def score(self) -> Score:
+        if self.hits is not None:
+            return share(self.name, self.hits)
+        return over_samples(self.name, self.n, self.of)
+
+    def drop(self, exact: Metric) -> Score:
+        """How much worse this is than ``exact``, of the same samples: pairs, so that it does not
+        matter which of them are easy."""
+        if self.hits is not None and exact.hits is not None:
+            lost = int((exact.hits & ~self.hits).sum())
+            won = int((self.hits & ~exact.hits).sum())
+            low, high = paired(lost, won, self.n)
+            return Score(metric=DROP, value=(lost - won) / self.n, n=self.n, low=low, high=high)
+        sign = -1 if self.less else 1
+        return over_samples(DROP, self.n, lambda i: sign * (exact.of(i) - self.of(i)))
+
+
+def hit(name: str, hits: npt.NDArray[np.bool_]) -> Metric:
+    """The share of hits.  [S]"""
+    return Metric(name=name, n=len(hits), of=lambda i: float(hits[i].mean()), hits=hits)
+
+
 def share(metric: str, hits: npt.NDArray[np.bool_]) -> Score:
     """The share of hits.  [S]"""
     n, p = len(hits), float(hits.mean())
     middle = (p + Z * Z / (2 * n)) / (1 + Z * Z / n)
     half = Z / (1 + Z * Z / n) * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
     return Score(metric=metric, value=p, n=n, low=max(0.0, middle - half), high=middle + half)
+
+
+def paired(lost: int, won: int, n: int) -> tuple[float, float]:
+    """Between which differences of two shares it lies when of ``n`` samples ``lost`` are hits of
+    the first alone and ``won`` of the second alone (Tango 1998, Statistics in Medicine 17:891).
+
+    Not nothing when no sample differs: the next one may.
+    """
+
+    def distance(delta: float) -> float:
+        """In standard deviations, from a true difference ``delta`` to what was seen."""
+        b = (2 * n - lost + won) * delta - lost - won
+        rare = (math.sqrt(max(0.0, b * b + 8 * n * won * delta * (1 - delta))) - b) / (4 * n)
+        spread = math.sqrt(max(1e-30, n * (2 * rare + delta * (1 - delta))))
+        return (lost - won - n * delta) / spread
+
+    def end(sign: int) -> float:
+        near, far = (lost - won) / n, float(sign)
+        for _ in range(50):
+            middle = (near + far) / 2
+            near, far = (middle, far) if abs(distance(middle)) < Z else (near, middle)
+        return near
+
+    return end(-1), end(1)
 
 
 def over_samples(metric: str, n: int, of: Callable[[Labels], float]) -> Score:
@@ -50,28 +111,27 @@ def over_samples(metric: str, n: int, of: Callable[[Labels], float]) -> Score:
     return Score(metric=metric, value=value, n=n, low=float(low), high=float(high))
 
 
-def classification(logits: Array, labels: Labels) -> list[Score]:
+def classification(logits: Array, labels: Labels) -> list[Metric]:
     """Top-1, top-5 of more than five classes, F1 (of class 1 of two, else the mean over classes)
     and Matthews' correlation.  [S,C], [S]"""
     top = logits.argmax(axis=1)
-    found = [share("accuracy", top == labels)]
+    found = [hit("accuracy", top == labels)]
     if logits.shape[1] > 5:
         five = np.argpartition(-logits, 4, axis=1)[:, :5]
-        found.append(share("top5", (five == labels[:, None]).any(axis=1)))
-    classes = logits.shape[1]
+        found.append(hit("top5", (five == labels[:, None]).any(axis=1)))
+    classes, n = logits.shape[1], len(labels)
 
-    def over(of: Callable[[Labels], float]) -> Callable[[Labels], float]:
-        return lambda i: of(np.bincount(labels[i] * classes + top[i], minlength=classes**2))
+    def over(name: str, of: Callable[[Labels], float]) -> Metric:
+        def counted(i: Labels) -> float:
+            counts = np.bincount(labels[i] * classes + top[i], minlength=classes**2)
+            return of(counts.reshape(classes, classes))
 
-    n = len(labels)
-    return [
-        *found,
-        over_samples("f1", n, over(lambda counts: _f1(counts.reshape(classes, classes)))),
-        over_samples("matthews", n, over(lambda counts: _matthews(counts.reshape(classes, -1)))),
-    ]
+        return Metric(name=name, n=n, of=counted)
+
+    return [*found, over("f1", _f1), over("matthews", _matthews)]
 
 
-def regression(found: Array, labels: Array) -> list[Score]:
+def regression(found: Array, labels: Array) -> list[Metric]:
     """Spearman's rank correlation.  [S], [S]"""
 
     def spearman(i: Labels) -> float:
@@ -79,44 +139,40 @@ def regression(found: Array, labels: Array) -> list[Score]:
         spread = float(a.std() * b.std())
         return float(((a - a.mean()) * (b - b.mean())).mean()) / spread if spread else 0.0
 
-    return [over_samples("spearman", len(labels), spearman)]
+    return [Metric(name="spearman", n=len(labels), of=spearman)]
 
 
-def language(nll: Array, tokens: Labels) -> list[Score]:
+def language(nll: Array, tokens: Labels) -> list[Metric]:
     """Perplexity of the tokens; ``nll``: summed over each text's.  [S], [S]"""
-    return [
-        over_samples(
-            "perplexity",
-            len(nll),
-            lambda i: float(np.exp(nll[i].sum() / tokens[i].sum())),
-        )
-    ]
+
+    def perplexity(i: Labels) -> float:
+        return float(np.exp(nll[i].sum() / tokens[i].sum()))
+
+    return [Metric(name="perplexity", n=len(nll), of=perplexity, less=True)]
 
 
-def cloze(nll: Array, exact: Array, questions: Labels, labels: Labels) -> list[Score]:
-    """The share of questions whose likeliest text is the right one, and of those where the exact
-    model finds the same likeliest.  [S], [S], [S], [S]"""
-    right, same = [], []
+def cloze(nll: Array, questions: Labels, labels: Labels) -> tuple[list[Metric], Array]:
+    """The share of questions whose likeliest text is the right one; and which text that is of
+    each.  [S], [S], [S] -> , [questions]"""
+    best = []
     for question in np.unique(questions):
         texts = np.flatnonzero(questions == question)
-        best = texts[nll[texts].argmin()]
-        right.append(labels[best] == 1)
-        same.append(best == texts[exact[texts].argmin()])
-    return [share("cloze", np.array(right)), share("agreement", np.array(same))]
+        best.append(texts[nll[texts].argmin()])
+    return [hit("cloze", labels[best] == 1)], np.array(best)
 
 
-def cosine(found: Array, exact: Array) -> Score:
+def cosine(found: Array, exact: Array) -> Metric:
     """The mean cosine between a plan's vectors and the exact ones.  [S,D], [S,D]"""
     norms = np.linalg.norm(found, axis=1) * np.linalg.norm(exact, axis=1)
     each = (found * exact).sum(axis=1) / np.maximum(norms, 1e-30)
-    return over_samples("cosine_to_exact", len(each), lambda i: float(each[i].mean()))
+    return Metric(name="cosine_to_exact", n=len(each), of=lambda i: float(each[i].mean()))
 
 
-def agreement(same: Array) -> Score:
+def agreement(same: Array) -> Metric:
     """How much a plan's choices are the exact model's.  [S], each a share of one sample's"""
     if set(np.unique(same)) <= {0.0, 1.0}:
-        return share("agreement", same > 0)
-    return over_samples("agreement", len(same), lambda i: float(same[i].mean()))
+        return hit("agreement", same > 0)
+    return Metric(name="agreement", n=len(same), of=lambda i: float(same[i].mean()))
 
 
 def _f1(counts: Labels) -> float:

@@ -13,7 +13,6 @@ from prism_edge.plan import Plan
 
 if TYPE_CHECKING:
     from prism_edge.accuracy.evaluate import Evaluated
-    from prism_edge.tables import Profile
 
 
 def evaluate(
@@ -26,6 +25,12 @@ def evaluate(
         ),
     ],
     plans: Annotated[str, typer.Option(help="Plans, with ; between them. local is always there.")],
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            help="Model whose answers are the exact ones, such as a trained one's original."
+        ),
+    ] = None,
     profile: Annotated[
         Path | None, typer.Option(help="Cost tables to write the scores into, for the policy.")
     ] = None,
@@ -47,7 +52,8 @@ def evaluate(
 
     The plan's ranks run in this process, with everything that the wire rounds; with --processes
     each is a process of its own, and what is sent goes through GLOO. Without labels
-    (a .jsonl with a text field is enough) there is still agreement, or cosine_to_exact.
+    (a .jsonl with a text field is enough) there is still agreement, or cosine_to_exact. The drop is
+    how much worse the first metric is than the exact model's; --reference says which model that is.
 
     Example: prism-edge evaluate --model vit --data images/ --plans "prism:p=2,l=10;astra:p=2,g=16"
     """
@@ -56,33 +62,39 @@ def evaluate(
         raise SettingsError("--plans names no plan; an example: 'prism:p=2,l=10;voltage:p=2'")
     if plot is not None and plot.suffix not in (".png", ".html"):
         raise SettingsError(f"--plot {plot}: name a .png or .html file")
-    if not model.is_dir():
-        raise SettingsError(f"--model {model}: no such directory")
+    for option, directory in (("model", model), ("reference", reference)):
+        if directory is not None and not directory.is_dir():
+            raise SettingsError(f"--{option} {directory}: no such directory")
     from prism_edge.accuracy.data import read_samples
     from prism_edge.accuracy.evaluate import evaluate as evaluated
+    from prism_edge.accuracy.into_profile import profile_of, with_scores
     from prism_edge.accuracy.processes import by_processes
+    from prism_edge.accuracy.reference import load_reference
     from prism_edge.families import load
     from prism_edge.profile.progress import progress_on
+    from prism_edge.tables import write
 
     called = name or model.resolve().name
     if profile is not None:
-        _tables(profile, called)
+        profile_of(profile, called, model)
     loaded = load(model)
+    other = None if reference is None else load_reference(reference, loaded)
     samples = read_samples(data, loaded, batch=batch, limit=limit)
     progress = progress_on()
     try:
         if processes is None:
-            found = evaluated(loaded, wanted, samples, progress.advance)
+            found = evaluated(loaded, wanted, samples, progress.advance, reference=other)
         else:
             with by_processes(model.resolve(), processes, wanted) as answer:
-                found = evaluated(loaded, wanted, samples, progress.advance, answer)
+                found = evaluated(loaded, wanted, samples, progress.advance, answer, other)
     finally:
         progress.close()
+    print(json.dumps(_rows(found), indent=1) if as_json else "\n".join(_table(found)))
     if profile is not None:
-        _write(profile, called, samples.name, found)
+        tables = profile_of(profile, called, model)  # as it is by now
+        write(profile, with_scores(tables, called, samples.name, found, reference))
     if plot is not None:
         _draw(plot, f"{called} on {samples.name}", found)
-    print(json.dumps(_rows(found), indent=1) if as_json else "\n".join(_table(found)))
 
 
 def _rows(found: list[Evaluated]) -> list[dict[str, object]]:
@@ -115,20 +127,6 @@ def _table(found: list[Evaluated]) -> list[str]:
     return lines
 
 
-def _tables(profile: Path, model: str) -> Profile:
-    """The profile, which has that model."""
-    from prism_edge.tables import read
-
-    tables = read(profile)
-    known = [entry.name for entry in tables.models]
-    if model not in known:
-        raise SettingsError(
-            f"{profile} holds {', '.join(known) or 'no model'}, not {model}; "
-            "--name says which one it is"
-        )
-    return tables
-
-
 def _draw(plot: Path, title: str, found: list[Evaluated]) -> None:
     try:
         from prism_edge.accuracy.pareto import page, picture
@@ -141,33 +139,3 @@ def _draw(plot: Path, title: str, found: list[Evaluated]) -> None:
         plot.write_bytes(drawn)
     except OSError as error:
         raise PrismError(f"--plot {plot}: cannot be written ({error.strerror})") from error
-
-
-def _write(profile: Path, model: str, dataset: str, found: list[Evaluated]) -> None:
-    """The profile's accuracy rows of this model and data are these, all others stay."""
-    from dataclasses import replace
-
-    from prism_edge.tables import AccuracyRow, write
-
-    tables = _tables(profile, model)
-    rows = [
-        AccuracyRow(
-            model=model,
-            plan=str(each.plan),
-            dataset=dataset,
-            metric=score.metric,
-            value=score.value,
-            n=score.n,
-            ci_low=score.low,
-            ci_high=score.high,
-        )
-        for each in found
-        for score in each.scores
-    ]
-    made = {(row.plan, row.metric) for row in rows}
-    kept = [
-        row
-        for row in tables.accuracy
-        if (row.model, row.dataset) != (model, dataset) or (row.plan, row.metric) not in made
-    ]
-    write(profile, replace(tables, accuracy=(*kept, *rows)))

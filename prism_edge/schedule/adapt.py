@@ -52,8 +52,8 @@ class Adaptive:
     def __init__(
         self, costs: Mapping[str, Costs], aim: Aim, plans: Sequence[Plan] | None = None
     ) -> None:
-        self._costs = dict(costs)
-        self._aim = aim
+        self.costs = dict(costs)
+        self.aim = aim
         self._plans = plans
         self._menus: dict[tuple[str, tuple[str, ...]], Menu] = {}
         self._lenses: dict[tuple[str, tuple[str, ...], str, int, int], Lens | None] = {}
@@ -75,7 +75,7 @@ class Adaptive:
             for seconds in event.seconds:
                 self._observer = self._observer.probed(event.bytes, seconds, event.now_s)
         elif isinstance(event, Started):
-            self._aim = event.aim
+            self.aim = event.aim
             self._menus.clear()
             self._lenses.clear()
             self._forget()
@@ -89,7 +89,7 @@ class Adaptive:
         """What may be chosen for ``model`` on these boards, by rank."""
         key = model, tuple(boards)
         if key not in self._menus:
-            self._menus[key] = Menu(self._costs[model].ranked(boards), self._aim, self._plans)
+            self._menus[key] = Menu(self.costs[model].ranked(boards), self.aim, self._plans)
         return self._menus[key]
 
     def paces(self, model: str, boards: Sequence[str], now_s: float) -> tuple[float, ...]:
@@ -102,13 +102,13 @@ class Adaptive:
         self._biases: dict[Size, dict[Plan, Belief]] = {}
         self._previous: dict[Size, Plan] = {}
         self._observer = None
-        for costs in self._costs.values():
+        for costs in self.costs.values():
             if costs.link is not None and self._observer is None:
                 ways = 2 if costs.links is not None and costs.links.half_duplex else 1
                 self._observer = LinkObserver(base=costs.link, ways=ways)
 
     def _decide(self, event: Asked) -> Decision:
-        if event.model not in self._costs:
+        if event.model not in self.costs:
             return Fixed(f"model {event.model!r} was not profiled")
         key = event.model, event.boards, event.batch, event.tokens
         decision = decide(
@@ -153,7 +153,7 @@ class Adaptive:
 
     def _lens(self, event: Answered) -> Lens | None:
         """What an answer is looked at through; None when the tables say nothing about it."""
-        if event.model not in self._costs:
+        if event.model not in self.costs:
             return None
         key = event.model, event.boards, event.plan, event.batch, event.tokens
         return kept(self._lenses, key, lambda: self._new_lens(event))

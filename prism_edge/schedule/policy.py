@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from prism_edge.plan import LOCAL, Plan
-from prism_edge.schedule.accuracy import too_inaccurate
+from prism_edge.schedule.accuracy import budget_text, too_inaccurate
 from prism_edge.schedule.candidates import USUAL_SEGMENTS, candidates
 from prism_edge.schedule.cost import Costs, Prediction, Unpredictable
 from prism_edge.schedule.events import Aim, Objective
@@ -154,6 +154,10 @@ class Decision:
             text += "less"
         if self._objective != "latency":
             text += f"; least {self._objective}, {chosen.energy_j:.3g} J"
+        limit = self._menu.aim.max_accuracy_drop
+        if limit is not None:
+            plans = [item.plan for item in self.considered]
+            text += f"; {budget_text(self.plan, plans, self._menu.costs.drops, limit)}"
         return "; ".join((text, *self._notes))
 
     def _prediction(self, k: int) -> Prediction:

@@ -11,6 +11,7 @@ from typing import Any
 
 from prism_edge.errors import TableError
 from prism_edge.plan import LOCAL, Plan
+from prism_edge.schedule.accuracy import too_inaccurate
 from prism_edge.schedule.adapt import Adaptive
 from prism_edge.schedule.aims import aim_of
 from prism_edge.schedule.cost import Costs, costs_of
@@ -92,7 +93,7 @@ class Decider:
         plan, reason, decision = wanted or LOCAL, "", None
         fallback: Fallback | None = None
         if wanted is not None:
-            reason = "asked for by the request"
+            reason = f"asked for by the request{self._beyond(name, wanted)}"
             if wanted.p > len(boards):
                 reason = (
                     f"{wanted} was asked for, but only {', '.join(boards)} in service; "
@@ -129,6 +130,15 @@ class Decider:
             fallback=fallback,
             decision=decision,
         )
+
+    def _beyond(self, model: str, wanted: Plan) -> str:
+        """What the policy may not choose, but a request may: by which limit."""
+        aim, costs = self._adaptive.aim, self._adaptive.costs.get(model)
+        if aim.exact and not wanted.exact:
+            return "; the policy may take exact plans only"
+        drops = {} if costs is None else costs.drops
+        reason = too_inaccurate(wanted, drops, aim.max_accuracy_drop)
+        return f"; not for the policy to take: {reason}" if reason else ""
 
     def observe(self, choice: Choice, fields: Mapping[str, Any], now_s: float) -> None:
         """Learn from a batch that was answered under the plan chosen for it."""

@@ -19,6 +19,7 @@ from prism_edge.errors import ModelError
 
 WHOLE, BYTE_PAIRS, WORDS = ("tokenizer.json",), ("vocab.json", "merges.txt"), ("vocab.txt",)
 END_OF_TEXT = "<|endoftext|>"  # GPT-2's only special token
+SHOWS = "Élan vital:  THE owner's 42 e-mails, naïvely (re)read"  # case, accents, spaces, signs
 SPECIAL = ("[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]")
 
 
@@ -47,6 +48,11 @@ class TextCodec:
         """The tokens of a text or a pair, with those the model wants around them; not cut short."""
         found = self._tokenizer.encode(text, pair)
         return Encoded(ids=found.ids, kinds=found.type_ids)
+
+    def same(self, other: TextCodec) -> bool:
+        """Whether both have the same vocabulary, and read a text that shows their rules alike."""
+        vocabularies = self._tokenizer.get_vocab(), other._tokenizer.get_vocab()
+        return vocabularies[0] == vocabularies[1] and self.encode(SHOWS) == other.encode(SHOWS)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the tokens; bytes that are no character yet are U+FFFD."""

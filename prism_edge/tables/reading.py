@@ -10,7 +10,7 @@ from prism_edge.errors import TableError
 from prism_edge.tables.doubtful import missing_boards
 from prism_edge.tables.files import Found, read_tables
 from prism_edge.tables.log import LOG, NOT_FINISHED, Unfinished, read_log
-from prism_edge.tables.rows import TABLES, Profile, cell, identity
+from prism_edge.tables.rows import TABLES, Profile, cell, identity, measured_against
 
 COMMAND = "prism-edge profile"
 
@@ -61,8 +61,14 @@ def with_accuracy(profile: Profile, older: Profile) -> Profile:
     same = {(model.name, model.fingerprint) for model in profile.models}
     kept = {model.name for model in older.models if (model.name, model.fingerprint) in same}
     known = {identity(row) for row in profile.accuracy}
-    more = (row for row in older.accuracy if row.model in kept and identity(row) not in known)
-    return replace(profile, accuracy=(*profile.accuracy, *more))
+    more = [row for row in older.accuracy if row.model in kept and identity(row) not in known]
+    about = {measured_against(row.model, row.dataset) for row in more}
+    said = {key: text for key, text in older.conditions.items() if key in about}
+    return replace(
+        profile,
+        accuracy=(*profile.accuracy, *more),
+        conditions={**profile.conditions, **said},
+    )
 
 
 def rows_in(profile: Profile) -> set[object]:

@@ -127,6 +127,12 @@ def identity(row: Row) -> tuple[object, ...]:
     return tuple(getattr(row, name) for name in hints(type(row)) if name not in FOUND)
 
 
+def measured_against(model: str, dataset: str) -> str:
+    """The condition that names the model whose answers ``model``'s were held against there; its own
+    exact ones when there is none."""
+    return f"accuracy of {model} on {dataset} is against"
+
+
 def cell(row: Row) -> tuple[object, ...]:
     """What the repeats of one measurement share."""
     return tuple(

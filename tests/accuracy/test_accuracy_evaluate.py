@@ -21,9 +21,10 @@ from prism_edge.accuracy.evaluate import Evaluated, evaluate
 from prism_edge.cli import app
 from prism_edge.errors import InputError, ModelError, PlanError, SettingsError
 from prism_edge.families import load
+from prism_edge.families.checkpoint import fingerprint
 from prism_edge.families.model import Model
 from prism_edge.plan import Plan
-from prism_edge.tables import AccuracyRow
+from prism_edge.tables import AccuracyRow, Profile
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{n}" for n in range(45))]
 DRAW = np.random.default_rng(0)
@@ -169,14 +170,20 @@ def test_folders_that_are_no_classes_of_the_model_are_refused(vit: Path, tmp_pat
         read_samples(tmp_path, load(vit), batch=4)
 
 
+def profiled(model: Path) -> Profile:
+    """The lab's tables, as if they were of the model in that directory."""
+    lab = tables.read(Path(__file__).parents[2] / "profiles" / "lab")
+    (entry,) = (entry for entry in lab.models if entry.name == "vit-b16")
+    return replace(lab, models=(replace(entry, fingerprint=fingerprint(model)),))
+
+
 def test_the_command_prints_rows_and_fills_a_profile(
     vit: Path, images: Path, tmp_path: Path
 ) -> None:
-    lab = tables.read(Path(__file__).parents[2] / "profiles" / "lab")
     known = AccuracyRow(
         model="vit-b16", plan="local", dataset="other", metric="accuracy", value=0.9, n=10
     )
-    tables.write(tmp_path / "profile", replace(lab, accuracy=(known,)))
+    tables.write(tmp_path / "profile", replace(profiled(vit), accuracy=(known,)))
     command = ["evaluate", "--model", str(vit), "--data", str(images), "--plans", "prism:p=2,l=1"]
     done = RUN.invoke(app, [*command, "--profile", str(tmp_path / "profile"), "--json"])
     assert done.exit_code == 0, done.output
@@ -193,4 +200,8 @@ def test_the_command_prints_rows_and_fills_a_profile(
     other = RUN.invoke(app, [*command, "--profile", str(tmp_path / "profile"), "--name", "x"])
     assert isinstance(other.exception, SettingsError)
     assert "batch 1" not in other.output  # before hours of work
+    tables.write(tmp_path / "foreign", tables.read(Path(__file__).parents[2] / "profiles" / "lab"))
+    foreign = RUN.invoke(app, [*command, "--profile", str(tmp_path / "foreign")])
+    assert isinstance(foreign.exception, SettingsError)
+    assert "was profiled with other weights" in str(foreign.exception)
     assert isinstance(RUN.invoke(app, [*command[:-1], " "]).exception, SettingsError)

@@ -9,8 +9,10 @@ from prism_edge.accuracy.scores import (
     agreement,
     classification,
     cosine,
+    hit,
     language,
     over_samples,
+    paired,
     regression,
     share,
 )
@@ -23,7 +25,7 @@ def test_classification_is_scikit_learns(classes: int) -> None:
     metrics = pytest.importorskip("sklearn.metrics")
     labels = DRAW.integers(classes, size=200)
     logits = DRAW.normal(size=(200, classes)) + 1.5 * np.eye(classes)[labels]
-    found = {score.metric: score for score in classification(logits, labels)}
+    found = {metric.name: metric.score for metric in classification(logits, labels)}
     top = logits.argmax(axis=1)
     average = "binary" if classes == 2 else "macro"
     assert found["accuracy"].value == metrics.accuracy_score(labels, top)
@@ -45,24 +47,24 @@ def test_regression_is_scipys_with_ties() -> None:
     stats = pytest.importorskip("scipy.stats")
     labels = DRAW.integers(0, 6, size=150).astype(float)
     found = labels + DRAW.normal(size=150)
-    (score,) = regression(found, labels)
-    assert score.value == pytest.approx(stats.spearmanr(found, labels).statistic)
+    (metric,) = regression(found, labels)
+    assert metric.score.value == pytest.approx(stats.spearmanr(found, labels).statistic)
 
 
 def test_perplexity_weighs_texts_by_their_tokens() -> None:
-    (score,) = language(np.array([10.0, 1.0]), np.array([5, 1]))
-    assert score.value == pytest.approx(np.exp(11 / 6))
+    (metric,) = language(np.array([10.0, 1.0]), np.array([5, 1]))
+    assert metric.score.value == pytest.approx(np.exp(11 / 6))
 
 
 def test_a_vector_is_1_to_itself_and_0_across() -> None:
     vectors = DRAW.normal(size=(50, 8))
-    assert cosine(vectors, 3 * vectors).value == pytest.approx(1)
-    assert cosine(np.array([[1.0, 0.0]]), np.array([[0.0, 2.0]])).value == 0
+    assert cosine(vectors, 3 * vectors).score.value == pytest.approx(1)
+    assert cosine(np.array([[1.0, 0.0]]), np.array([[0.0, 2.0]])).score.value == 0
 
 
 def test_agreement_is_a_share_or_a_mean() -> None:
-    assert agreement(np.array([1.0, 1.0, 0.0, 1.0])).value == 0.75
-    assert agreement(np.array([0.5, 1.0])).value == 0.75
+    assert agreement(np.array([1.0, 1.0, 0.0, 1.0])).score.value == 0.75
+    assert agreement(np.array([0.5, 1.0])).score.value == 0.75
 
 
 def test_intervals_cover_the_truth_about_19_times_in_20() -> None:
@@ -82,3 +84,42 @@ def test_intervals_cover_the_truth_about_19_times_in_20() -> None:
 def test_one_sample_has_no_interval() -> None:
     score = over_samples("mean", 1, lambda i: 2.0)
     assert (score.low, score.high) == (None, None)
+
+
+def test_the_interval_of_a_drop_is_tangos() -> None:
+    """As follows from the formula where no sample differs."""
+    n, z2 = 500, 1.959964**2
+    for end, side in zip(paired(0, 0, n), (-1, 1), strict=True):
+        assert end == pytest.approx(side * z2 / (n + z2), rel=1e-5)
+    low, high = paired(30, 10, 200)
+    assert low < 0.1 < high
+    assert paired(10, 30, 200) == pytest.approx((-high, -low))  # the other way round
+    # negative control: more samples leave less open
+    assert paired(60, 20, 400)[1] < high
+
+
+@pytest.mark.parametrize(("lost", "won"), [(0.02, 0.01), (0.05, 0.0), (0.002, 0.002)])
+def test_a_drops_interval_covers_the_truth_about_19_times_in_20(lost: float, won: float) -> None:
+    counts = DRAW.multinomial(200, [lost, won, 1 - lost - won], size=400)
+    ends = [paired(int(a), int(b), 200) for a, b, _ in counts]
+    assert np.mean([low <= lost - won <= high for low, high in ends]) > 0.92
+
+
+def test_a_drop_is_of_the_same_samples() -> None:
+    """So it is known much better than either accuracy."""
+    exact = DRAW.random(1000) < 0.9
+    same = hit("accuracy", exact.copy()).drop(hit("accuracy", exact))
+    assert same.value == 0
+    assert same.high is not None
+    assert same.high < 0.004
+    assert hit("accuracy", exact).score.high - 0.9 > 0.01  # type: ignore[operator]
+    worse = hit("accuracy", exact & (np.arange(1000) % 20 > 0)).drop(hit("accuracy", exact))
+    assert worse.low is not None
+    assert 0 < worse.low < worse.value < 0.08
+    tokens = np.full(50, 10)
+    nll = DRAW.random(50) * 20
+    (plan,), (local,) = language(nll * 1.1, tokens), language(nll, tokens)
+    assert plan.drop(local).value > 0 > local.drop(plan).value  # less perplexity is better
+    vectors = DRAW.normal(size=(50, 8))
+    bent = cosine(vectors + 0.3 * DRAW.normal(size=(50, 8)), vectors)
+    assert bent.drop(cosine(vectors, vectors)).value == pytest.approx(1 - bent.score.value)
