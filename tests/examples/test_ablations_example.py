@@ -9,11 +9,13 @@ from pathlib import Path
 from types import ModuleType
 
 import checkpoints
+import numpy as np
 import pytest
 import torch
 from nets import Net, error, noise, padding
 from torch import Tensor
 
+from prism_edge.accuracy.data import Samples
 from prism_edge.families.vit import Vit
 from prism_edge.plan import Plan
 from prism_edge.simulate import simulate
@@ -23,18 +25,19 @@ CLOSE, WRONG = 1e-5, 1e-2
 RIGHT = ("plain", "no-sinks", "spread", "salient1", "clusters")
 
 
-def load() -> ModuleType:
-    path = Path(__file__).parents[2] / "examples" / "ablations" / "variants.py"
-    spec = importlib.util.spec_from_file_location("variants", path)
+def load(name: str) -> ModuleType:
+    path = Path(__file__).parents[2] / "examples" / "ablations" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["variants"] = module  # where dataclasses look their annotations up
+    sys.modules[name] = module  # where dataclasses and the other file look it up
     spec.loader.exec_module(module)
     return module
 
 
-variants = load()
+variants = load("variants")
+compare = load("compare")
 
 
 def rows(variant: str, net: Net, plan: str, x: Tensor, real: Tensor | None = None) -> Tensor:
@@ -155,3 +158,27 @@ def test_what_travels_besides_rows_is_counted() -> None:
     assert sent["salient1"] == 6
     assert sent["clusters"] == 3 * 3 + 3 * 4
     assert sent["spread"] == (3 * 3 + 3 * 4) * 4 * 2
+
+
+def test_variants_are_held_against_the_plan_as_it_is() -> None:
+    model = Vit(checkpoints.in_memory(*checkpoints.vit(), "vit."))
+    pixels = noise(6, 3, 32, 32)
+    samples = Samples(
+        name="noise",
+        count=6,
+        inputs=({"pixel_values": pixels[:4]}, {"pixel_values": pixels[4:]}),
+        labels=np.zeros(6, dtype=np.int64),
+    )
+    plans = [Plan.parse("prism:p=2,l=1")]
+    found = list(compare.compare(model, samples, plans, ["unheard"], {"agreement"}))
+    assert [(row["plan"], row["variant"]) for row in found] == [
+        ("local", "plain"),
+        ("prism:p=2,l=1,dtype=fp32", "plain"),
+        ("prism:p=2,l=1,dtype=fp32", "unheard"),
+    ]
+    local, plain, unheard = found
+    assert local["value"] == 1
+    assert plain["worse_than_plain"]["value"] == 0
+    assert unheard["worse_than_exact"]["value"] == pytest.approx(1 - unheard["value"])
+    assert unheard["worse_than_plain"]["value"] == pytest.approx(plain["value"] - unheard["value"])
+    assert all(compare.line(row) for row in found)
