@@ -93,7 +93,7 @@ def gone(boards: SshBoards, name: str, words: str, patience_s: float = 60.0) -> 
 def new_key(path: Path) -> str:
     """The public half of a new key."""
     argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)]
-    subprocess.run(argv, check=True, timeout=30)
+    subprocess.run(argv, check=True, timeout=60)
     return path.with_suffix(".pub").read_text().strip()
 
 
@@ -127,7 +127,7 @@ def sshd(host: LocalHost, directory: Path) -> Iterator[None]:
 
 
 def wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
-    until_s = time.monotonic() + 30
+    until_s = time.monotonic() + 60
     while True:
         with contextlib.suppress(OSError), socket.create_connection((address, PORT), 5):
             return

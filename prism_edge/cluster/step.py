@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from prism_edge.errors import LabError
 
-_TIMEOUT_S = 15.0
+_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

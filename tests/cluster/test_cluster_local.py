@@ -30,20 +30,20 @@ def test_it_is_a_host() -> None:
 
 
 def test_output_and_exit_code_come_back() -> None:
-    done = HERE.run(["sh", "-c", "echo out; echo err >&2; exit 7"], 10)
+    done = HERE.run(["sh", "-c", "echo out; echo err >&2; exit 7"], 60)
     assert (done.returncode, done.stdout, done.stderr) == (7, "out\n", "err\n")
 
 
 def test_output_that_is_not_text_does_not_break() -> None:
-    assert HERE.run(["printf", r"\377ok"], 10).stdout == "\ufffdok"
+    assert HERE.run(["printf", r"\377ok"], 60).stdout == "\ufffdok"
 
 
 def test_the_program_runs_on_the_hosts_core_alone() -> None:
     core = max(os.sched_getaffinity(0))
     code = "import os, json; print(json.dumps(sorted(os.sched_getaffinity(0))))"
     pinned = LocalHost(name="pinned", core=core)
-    assert json.loads(pinned.run(python(code), 10).stdout) == [core]
-    free = json.loads(HERE.run(python(code), 10).stdout)
+    assert json.loads(pinned.run(python(code), 60).stdout) == [core]
+    free = json.loads(HERE.run(python(code), 60).stdout)
     assert free == sorted(os.sched_getaffinity(0))
 
 
@@ -60,7 +60,7 @@ def test_the_environment_is_the_callers_then_the_hosts_then_the_calls(tmp_path: 
 
 def test_a_prefix_leads_into_the_host() -> None:
     host = LocalHost(name="h", core=min(os.sched_getaffinity(0)), enter=("env", "INSIDE=yes"))
-    assert host.run(["sh", "-c", "echo $INSIDE"], 10).stdout == "yes\n"
+    assert host.run(["sh", "-c", "echo $INSIDE"], 60).stdout == "yes\n"
     assert host.command(["true"])[:3] == ["env", "INSIDE=yes", "taskset"]
 
 
@@ -75,14 +75,15 @@ def test_the_pid_is_the_programs_own_and_leads_its_group() -> None:
 
 def test_a_command_that_does_not_end_is_killed_with_its_children(tmp_path: Path) -> None:
     children = tmp_path / "child"
+    children.touch()
     shell = f"sleep 600 & echo $! >{children}; wait"
-    with pytest.raises(ClusterError, match=r"host here: no end after 0.5 s: sh -c"):
-        HERE.run(["sh", "-c", shell], 0.5)
-    child = int(children.read_text())
-    until_s = time.monotonic() + 10
-    while stat(child) is not None and time.monotonic() < until_s:
+    limit_s = 0.25
+    while not children.read_text():  # a busy machine may not come so far in that time
+        limit_s *= 2
+        with pytest.raises(ClusterError, match=rf"host here: no end after {limit_s:g} s: sh -c"):
+            HERE.run(["sh", "-c", shell], limit_s)
+    while stat(int(children.read_text())) is not None:
         time.sleep(0.01)
-    assert stat(child) is None
 
 
 def test_a_group_is_killed_and_reaped_even_twice() -> None:

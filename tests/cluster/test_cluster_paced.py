@@ -23,8 +23,8 @@ def test_a_paced_lab_is_processes_on_the_loopback(tmp_path: Path) -> None:
     one, two = lab.hosts()
     assert (one.address, two.address) == (f"127.77.{lab.state.subnet}.1", one.address[:-1] + "2")
     code = f"import socket; socket.create_server(({two.address!r}, 0)).close(); print('bound')"
-    assert two.run([sys.executable, "-c", code], 30).stdout == "bound\n"
-    assert lab.laptop().run(["true"], 10).returncode == 0
+    assert two.run([sys.executable, "-c", code], 60).stdout == "bound\n"
+    assert lab.laptop().run(["true"], 60).returncode == 0
     assert lab.host("edge-2") == two
     assert Lab.plan("t2", 2, 1e6, mode="paced", root=tmp_path) == []
     assert lab.link_steps("edge-1", up=False) == []
@@ -73,7 +73,7 @@ def test_down_ends_what_runs_on_paced_boards_and_spares_the_laptop(tmp_path: Pat
             assert lab.status().boards[0].processes == 1
             assert str(doomed.pid) in lab.down_steps()[0].argv
             lab.down()
-            assert doomed.wait(10) != 0
+            assert doomed.wait(60) != 0
             assert neighbour.poll() is None
             assert laptop.poll() is None
         finally:

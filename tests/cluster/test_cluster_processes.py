@@ -102,21 +102,21 @@ def alive(child: subprocess.Popen[bytes]) -> list[int]:
 
 def test_a_process_may_end_in_its_own_way() -> None:
     with ready(POLITE) as child:
-        processes.stop(lambda: alive(child), grace_s=30)
-        assert child.wait(10) == 42
+        processes.stop(lambda: alive(child), grace_s=60)
+        assert child.wait(60) == 42
 
 
 def test_a_frozen_process_hears_it_too() -> None:
     with ready(POLITE) as child:
         child.send_signal(signal.SIGSTOP)
-        processes.stop(lambda: alive(child), grace_s=30)
-        assert child.wait(10) == 42
+        processes.stop(lambda: alive(child), grace_s=60)
+        assert child.wait(60) == 42
 
 
 def test_a_deaf_process_is_killed() -> None:
     with ready(DEAF) as child:
         processes.stop(lambda: alive(child), grace_s=0.1)
-        assert child.wait(10) == -signal.SIGKILL
+        assert child.wait(60) == -signal.SIGKILL
 
 
 def test_nothing_to_stop_is_no_work() -> None:

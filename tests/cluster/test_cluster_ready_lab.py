@@ -65,7 +65,7 @@ def test_what_was_found_is_a_host(board: BoardSettings, tmp_path: Path) -> None:
     host = ready(board, [model(tmp_path)], deployed=NOWHERE)
     assert (host.name, host.address, host.target) == ("edge-1", board.address, board.ssh)
     assert Path(host.python).samefile(sys.executable)
-    assert host.run(["echo", "here"], 30).stdout == "here\n"
+    assert host.run(["echo", "here"], 60).stdout == "here\n"
 
 
 def test_a_deployed_python_comes_before_the_configured_one(board: BoardSettings) -> None:
@@ -170,5 +170,5 @@ def test_a_deployed_model_is_where_its_release_says(board: BoardSettings, tmp_pa
     host = ready(board, [model(Path("/here/vit")), more], deployed=str(python))
     assert host.paths == {"/here/vit": str(there), str(other): str(other)}
     asked = ["echo", "--model", "vit=/here/vit", "/here/vit", f"other={other}", "x=y"]
-    said = host.run(asked, 30).stdout.split()
+    said = host.run(asked, 60).stdout.split()
     assert said == ["--model", f"vit={there}", str(there), f"other={other}", "x=y"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from prism_edge.cluster.ssh import SshHost
 from prism_edge.errors import ClusterError
 
 pytestmark = [pytest.mark.lab, pytest.mark.ssh]
+KILLED = 128 + signal.SIGKILL
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +40,7 @@ def boards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshBoards]:
 
 @pytest.fixture(scope="module")
 def two(boards: SshBoards) -> SshHost:
-    """The second board, with beats so fast that its silence is soon noticed."""
-    return replace(ready(boards.boards()[1], []), beat_s=0.5)
+    return ready(boards.boards()[1], [])
 
 
 # -- a board is a host -------------------------------------------------------------------------
@@ -61,9 +62,9 @@ def test_a_command_runs_on_the_board(boards: SshBoards, two: SshHost) -> None:
 
 
 def test_output_and_exit_code_come_back(two: SshHost) -> None:
-    done = two.run(["sh", "-c", "echo out; echo err >&2; cat; exit 7"], 30)
+    done = two.run(["sh", "-c", "echo out; echo err >&2; cat; exit 7"], 60)
     assert (done.returncode, done.stdout, done.stderr) == (7, "out\n", "err\n")
-    done = two.run(["no-such-program"], 30)
+    done = two.run(["no-such-program"], 60)
     assert done.returncode == 127
     assert "cannot start 'no-such-program'" in done.stderr
 
@@ -132,7 +133,8 @@ def test_a_session_that_is_killed_there_takes_the_command_along(
 ) -> None:
     with started(two, 603) as process:
         for pid in boards.running("edge-2", "sshd: root"):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # of an earlier session, and ending
+                os.kill(pid, signal.SIGKILL)
         assert process.wait(60) == 255
     assert gone(boards, "edge-2", "sleep 603")
 
@@ -160,13 +162,16 @@ def test_nothing_outlives_the_process_here_that_asked(boards: SshBoards, two: Ss
 
 def test_nothing_outlives_a_laptop_that_vanished(boards: SshBoards, two: SshHost) -> None:
     """No packet says goodbye: the board notices by the silence, and so does this side."""
-    with started(two, 605) as process:
-        boards.lab.set_link("edge-2", up=False)
-        try:
-            assert gone(boards, "edge-2", "sleep 605")
-            assert process.wait(60) == 255
-        finally:
-            boards.lab.set_link("edge-2", up=True)
+    quick, code = replace(two, beat_s=0.5), KILLED
+    while code == KILLED:  # there, while it could still be told here: this process was held up
+        with started(quick, 605) as process:
+            boards.lab.set_link("edge-2", up=False)
+            try:
+                assert gone(boards, "edge-2", "sleep 605")
+                code = process.wait(60)
+            finally:
+                boards.lab.set_link("edge-2", up=True)
+    assert code == 255
 
 
 def test_control_a_plain_ssh_leaves_its_command_behind(boards: SshBoards, two: SshHost) -> None:

@@ -109,7 +109,7 @@ def test_lines_come_one_by_one_and_the_label_once_on_stderr() -> None:
         for _ in range(3):
             assert parse(process.stdout.readline()) is not None
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == -signal.SIGTERM
+        assert process.wait(60) == -signal.SIGTERM
         said = process.stderr.read()
     assert said.count("\n") == 1
     assert "MODELLED" in said
@@ -124,7 +124,7 @@ def test_the_log_file_is_appended_to(tmp_path: Path) -> None:
         while log.read_text().count("\n") < 4:
             assert process.poll() is None
         process.terminate()
-        out, _ = process.communicate(timeout=10)
+        out, _ = process.communicate(timeout=60)
     assert out == ""
     assert log.read_text().startswith("before\n")
     assert "MODELLED" in log.read_text().splitlines()[1]
@@ -145,7 +145,7 @@ def test_an_interrupt_and_a_reader_that_leaves_end_it_quietly() -> None:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=10)
+        _, said = process.communicate(timeout=60)
         assert process.returncode == 130
         assert "Traceback" not in said
     with start("--interval", "20") as process:
@@ -153,7 +153,7 @@ def test_an_interrupt_and_a_reader_that_leaves_end_it_quietly() -> None:
         assert process.stderr is not None
         process.stdout.readline()
         process.stdout.close()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert "Traceback" not in process.stderr.read()
 
 
