@@ -79,7 +79,10 @@ def texts(
     return family(checkpoints.in_memory(*made, prefix)), {"input_ids": ids, "attention_mask": mask}
 
 
-@pytest.mark.parametrize("plan", PLANS[:5])
+ON_ALL = ("voltage:p=", "prism:l=3,p=", "prism:l=2,dtype=int8,tap=before,p=", "astra:g=4,k=8,p=")
+
+
+@pytest.mark.parametrize("plan", [*PLANS[:3], *(f"{text}{p}" for text in ON_ALL for p in (2, 4))])
 @pytest.mark.parametrize("family", ["vit", "bert", "gpt2"])
 def test_every_family_answers_as_its_ranks_do(family: str, plan: str) -> None:
     model, inputs = {
@@ -87,6 +90,7 @@ def test_every_family_answers_as_its_ranks_do(family: str, plan: str) -> None:
         "bert": lambda: texts(Bert, checkpoints.bert(), "bert."),
         "gpt2": lambda: texts(Gpt2, checkpoints.gpt2(), "transformer."),
     }[family]()
+    model.codebooks = lambda g, k: Codebooks(tables=noise(2, g, k, 16 // g, seed=3), tap="after")  # type: ignore[method-assign]
     ranks, _ = over_loopback(model, plan, inputs)
     found = simulate(model, plan_of(plan), model.prepare(inputs))
     assert found.keys() == ranks.keys()
