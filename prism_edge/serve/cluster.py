@@ -22,6 +22,7 @@ from prism_edge.serve.supervisor import Supervisor
 from prism_edge.settings import Settings
 
 LOG = logging.getLogger(__name__)
+AWAY_S = 0.5  # far longer than between two ticks, far shorter than a silence
 
 
 class Cluster:
@@ -36,6 +37,7 @@ class Cluster:
         self._closed = (float("-inf"), "")  # when an epoch was last given up by us, and why
         self._clocks: dict[str, Offset] = {}  # of workers, as last written down
         self._heard: dict[str, float] = {}  # when each worker last said hello, seated or not
+        self._ticked_s = time.monotonic()
         self.engine: Supervisor | None = None
 
     def in_service(self) -> int:
@@ -167,7 +169,11 @@ class Cluster:
 
     def tick(self) -> None:
         """Let time pass: close what must be closed, open what can be opened."""
-        self._state, actions = lifecycle.step(self._state, time.monotonic())
+        now_s = time.monotonic()
+        away_s, self._ticked_s = now_s - self._ticked_s, now_s
+        if away_s > AWAY_S:
+            self._state = lifecycle.looked_away(self._state, away_s, now_s)
+        self._state, actions = lifecycle.step(self._state, now_s)
         for action in actions:
             try:
                 self._carry_out(action)

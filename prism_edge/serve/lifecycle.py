@@ -100,6 +100,16 @@ def hello(state: State, said: Hello, now_s: float) -> State:
     return replace(state, members=members, last_number=used)
 
 
+def looked_away(state: State, away_s: float, now_s: float) -> State:
+    """The state of a leader that was kept from working for ``away_s``: what boards said meanwhile
+    still waits for it, so that time was no silence of theirs."""
+    members = {
+        board: replace(member, seen_s=min(now_s, member.seen_s + away_s))
+        for board, member in state.members.items()
+    }
+    return replace(state, members=members)
+
+
 def leader_engine(state: State, said: Hello | None) -> State:
     """The state after the leader's own engine became ready, or ended (None)."""
     return replace(state, leader=said)

@@ -18,6 +18,7 @@ from prism_edge.engine.messages import Message
 from prism_edge.errors import InputError
 from prism_edge.mesh import MeshSettings
 from prism_edge.serve.cluster import Cluster
+from prism_edge.serve.lifecycle import SILENCE_S
 from prism_edge.serve.metrics import Metrics
 from prism_edge.serve.models import served_models
 from prism_edge.serve.record import Record
@@ -165,6 +166,20 @@ def test_why_a_batch_was_lost_is_what_the_agent_saw_if_it_gave_the_board_up(boar
     assert board.cluster.why_lost(said, ("a", "b"), float("inf")) == "a: lost b: Socket closed"
 
 
+def test_a_leader_that_was_kept_from_working_calls_nobody_silent(board: Board) -> None:
+    """Hellos of that time still wait in its sockets."""
+    board.open()
+    time.sleep(SILENCE_S + 0.1)
+    board.cluster.tick()
+    assert board.cluster.ranks() == ("a", "b")
+    end_s = time.monotonic() + 60  # the control: now it does listen, and nobody speaks
+    while board.cluster.ranks() == ("a", "b"):
+        assert time.monotonic() < end_s
+        time.sleep(0.05)
+        board.cluster.tick()
+    assert "board b: silent for" in board.events()[-1][1]
+
+
 def test_an_engine_that_is_gone_changes_nothing_else(board: Board) -> None:
     board.open()
     board.engine.gone = True
@@ -185,8 +200,8 @@ def test_a_board_comes_in_after_the_current_batch_and_that_is_no_loss(tmp_path: 
         assert three.engine.orders[-1] == ("leave", {"epoch": 1, "now": False})
         assert three.hello(seat=1) is not None  # b stays where it is
         three.engine_says("left", epoch=1, reason="asked to leave")
-        assert [kind for kind, _ in three.events() if kind == "lost"] == []
         seat, other = three.hello(left=1), three.hello("c")
+        assert [kind for kind, _ in three.events() if kind == "lost"] == []
         assert seat is not None
         assert other is not None
         assert (seat["epoch"], seat["rank"], other["rank"]) == (2, 1, 2)

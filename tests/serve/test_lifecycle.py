@@ -149,6 +149,14 @@ def test_a_loss_closes_the_epoch_at_once_and_names_the_board() -> None:
         assert closing(state, said, 1.0) == Close(1, f"board b: {why}", True)
 
 
+def test_time_in_which_the_leader_did_not_listen_is_no_silence() -> None:
+    away = lifecycle.looked_away(opened(), 60.0, 60.0)
+    assert step(away, 60.0 + SILENCE_S) == (away, [])
+    assert closing(away, None, 60.1 + SILENCE_S).reason == "board b: silent for 1.6 s"
+    heard = lifecycle.hello(opened(), worker(seat=1), 59.0)  # never from the future
+    assert lifecycle.looked_away(heard, 60.0, 60.0).members["b"].seen_s == 60.0
+
+
 def test_a_board_that_just_keeps_saying_hello_is_kept() -> None:
     state = opened()
     for tick in range(40):
