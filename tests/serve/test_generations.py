@@ -262,7 +262,7 @@ def test_the_requests_own_limit_holds_for_all_of_the_answer(tmp_path: Path) -> N
 
 def test_an_engine_that_falls_silent_is_replaced(tmp_path: Path) -> None:
     async def scene() -> None:
-        async with leading(tmp_path, timeout_s=1.0) as leader:
+        async with leading(tmp_path, timeout_s=2.0) as leader:
             assert leader.engine is not None
             before = leader.engine.instance
             with pytest.raises(DeadlineError, match="no token within"):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from prism_edge.serve.daemon import end
 from prism_edge.serve.selftest import self_test
 from prism_edge.serve.supervisor import STUCK_S, TRIALS, USEFUL_PAUSE_S, Supervisor, answer
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 Test = Callable[[EngineClient, Message], Awaitable[str | None]]
 
 
@@ -99,8 +100,9 @@ def test_what_was_asked_of_a_dying_engine_fails_and_the_next_one_answers(tmp_pat
                 (tmp_path / "died").unlink(missing_ok=True)
                 with pytest.raises(EngineGoneError, match="ended with code -9"):
                     await engine.ask(DIE_ONCE)
-                assert not engine.supervisor.ready
-                assert engine.supervisor.ready_in_s(time.monotonic()) > 0
+                if engine.kinds()[-1] == "gone":  # the next one is not there yet
+                    assert not engine.supervisor.ready
+                    assert engine.supervisor.ready_in_s(time.monotonic()) > 0
                 assert (await engine.ask(DIE_ONCE)).kind == "result"
                 assert engine.supervisor.ready_in_s(time.monotonic()) == 0
 
@@ -108,18 +110,30 @@ def test_what_was_asked_of_a_dying_engine_fails_and_the_next_one_answers(tmp_pat
 
 
 def test_engines_that_keep_dying_are_not_started_in_a_hurry(tmp_path: Path) -> None:
-    async def scene() -> list[float]:
-        loop, ends = asyncio.get_running_loop(), []
-        async with watched(tmp_path) as engine:
-            for _ in range(3):
-                with pytest.raises(EngineGoneError):
-                    await engine.ask(DIE_ALWAYS)
-                ends.append(loop.time())
-        return ends
+    starts: list[float] = []
+    ends: list[float] = []
 
-    first, second, third = asyncio.run(scene())
-    assert third - second >= USEFUL_PAUSE_S  # after the second death; the first has none
-    assert second - first > 0
+    def popen(command: Sequence[str]) -> subprocess.Popen[bytes]:
+        starts.append(time.monotonic())
+        return local_popen(command)
+
+    def note(message: Message) -> None:
+        if message.kind == "gone":
+            ends.append(time.monotonic())
+
+    async def scene() -> None:
+        supervisor = Supervisor(argv(tmp_path), popen, note, pong_s=60.0)
+        task = asyncio.create_task(supervisor.run())
+        for _ in range(3):
+            client = await supervisor.until_ready(PATIENCE_S)
+            inputs = {"x": np.full((1, 2), DIE_ALWAYS, dtype=np.float32)}
+            with pytest.raises(EngineGoneError):
+                await answer(client.ask("run", inputs, model="m", plan="local"), PATIENCE_S)
+        await end([task])
+        await supervisor.stop()
+
+    asyncio.run(scene())
+    assert starts[2] - ends[1] >= USEFUL_PAUSE_S  # after the second death; the first has none
 
 
 def test_a_frozen_engine_is_replaced(tmp_path: Path) -> None:
@@ -153,14 +167,14 @@ def test_orders_to_a_frozen_engine_do_not_wait_for_it(tmp_path: Path) -> None:
 
 def test_control_an_engine_that_answers_pings_is_kept_whatever_it_computes(tmp_path: Path) -> None:
     async def scene() -> None:
-        async with watched(tmp_path, pong_s=0.5) as engine:
+        async with watched(tmp_path, pong_s=1.0) as engine:
             first = await engine.ready()
             client = await engine.supervisor.until_ready(PATIENCE_S)
             inputs = {"x": np.full((1, 2), SILENT, dtype=np.float32)}
             asked = client.ask("run", inputs, model="m", plan="local")
             for _ in range(4):
                 await answer(client.ask("ping"), PATIENCE_S)
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(1.0)
             assert not asked.done()
             assert await engine.ready() == first
 

@@ -80,7 +80,7 @@ def test_who_would_wait_in_vain_is_refused_at_once() -> None:
     async def scene() -> None:
         turns = Turns(1, 3)
         first = Guest(turns)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(1.0)
         await first.leave()  # so long a turn takes
         second = Guest(turns)
         await settle()

@@ -45,10 +45,11 @@ class Leader:
         assert (request.method, request.url.path) == ("POST", "/cluster/hello")
         said = json.loads(await request.body())
         self.tokens.add(request.headers.get("authorization"))
-        if self.status == 200:
+        status, ahead_s = self.status, self.ahead_s  # the test's thread may change them meanwhile
+        if status == 200:
             self.heard.append(said)
-        clock = {} if self.ahead_s is None else {"now_s": time.time() + self.ahead_s}
-        await JSONResponse({"seat": self.seat, **clock}, self.status)(scope, receive, send)
+        clock = {} if ahead_s is None else {"now_s": time.time() + ahead_s}
+        await JSONResponse({"seat": self.seat, **clock}, status)(scope, receive, send)
 
     def offer(self, epoch: int) -> None:
         self.seat = {"epoch": epoch, **SEAT}
