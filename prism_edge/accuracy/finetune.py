@@ -1,8 +1,8 @@
 """Weights trained through the operator: a plan is drawn at every step, and its ranks are simulated.
 
 Everything that is drawn follows from the seed and the number of the step or epoch. So a state is
-weights, optimiser and step, and a run that goes on from one is the run that never stopped, bit for
-bit on one thread of a CPU.
+weights, codes, optimiser and step, and a run that goes on from one is the run that never stopped,
+bit for bit on one thread of a CPU.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prism_edge.accuracy.code_training import CodeTraining, Looks, Pass, Usage
 from prism_edge.accuracy.losses import Goal, to_exact, to_labels
 from prism_edge.accuracy.plan_family import PlanFamily
 from prism_edge.accuracy.pools import Pool, epoch
 from prism_edge.errors import ModelError
-from prism_edge.exchange import exchange_of
-from prism_edge.families.model import Model
+from prism_edge.families.model import Model, Tensors
 from prism_edge.plan import LOCAL, Plan
 from prism_edge.simulate import Lost, simulate
 
 WARM_UP = 0.1  # of the steps, in which the rate grows to its peak; then it falls as a cosine
 DECAY = 0.01
 MAX_NORM = 1.0  # of a step's gradients together
+BETA = 5e-4  # the largest that ASTRA's authors used
+NOISE = 0.3
 STEP, JUDGE = 2, 3  # streams of random numbers; those of the data precede
 
 State = dict[str, Any]
@@ -38,21 +40,27 @@ Tell = Callable[[str, float, float, float], None]  # the last: how much was done
 class Recipe:
     """``rate``: the peak learning rate. ``lost``: the share of messages that do not arrive.
     ``every``: so many steps are between two looks at the held samples. ``patience``: looks without
-    a better one before it is over."""
+    a better one before it is over. ``beta``, ``noise``: weight of the commitment loss, and size of
+    the noise on vectors of codes, in what codes miss. ``rows``: of a block, that codes are fitted
+    to at the start."""
 
-    goal: Goal
+    goal: Goal = "exact"
     steps: int
-    batch: int
-    rate: float
-    lost: float
-    every: int
-    patience: int
-    seed: int
+    batch: int = 16
+    rate: float = 5e-5
+    lost: float = 0.02
+    every: int = 100
+    patience: int = 5
+    seed: int = 0
+    beta: float = BETA
+    noise: float = NOISE
+    rows: int = 20_000
 
 
 class Finetune:
     """A training that can be stopped after any step. ``model``: of the leaves as they are now;
-    ``before``, ``best``: loss of the held samples at the start and at ``best_step``."""
+    ``before``, ``best``: loss of the held samples at the start and at ``best_step``;
+    ``usage_before``, ``usage``: what codes made of their rows then."""
 
     def __init__(
         self,
@@ -71,8 +79,6 @@ class Finetune:
         longest = max(lengths.values())
         for plan in family.plans:
             PlanFamily(((plan,),)).fitting(exact.shape, longest)
-            if plan.exchanges:
-                exchange_of(plan, exact.codebooks)
         self._families = {
             key: family.fitting(exact.shape, tokens) for key, tokens in lengths.items()
         }
@@ -81,16 +87,20 @@ class Finetune:
             {"params": [leaf for leaf in leaves.values() if leaf.dim() == 1], "weight_decay": 0.0},
         ]
         self._optimiser = torch.optim.AdamW(groups, lr=recipe.rate, weight_decay=DECAY)
+        self.codes = CodeTraining(exact, family, recipe.noise, recipe.beta)
         self._batches = sum(-(-len(pool) // recipe.batch) for pool in train)  # of an epoch
         self._order: tuple[int, list[tuple[int, list[int]]]] = (-1, [])
         self.step, self.stale = 0, 0
         self.best_step, self.best, self.before = 0, math.inf, math.inf
+        self.usage_before: Usage = {}
+        self.usage: Usage = {}
 
     def state(self) -> State:
         """All that another process needs to go on."""
         return {
             "leaves": {name: leaf.detach() for name, leaf in self._leaves.items()},
             "optimiser": self._optimiser.state_dict(),
+            "training": self.codes.state(),
             **{name: getattr(self, name) for name in COUNTED},
         }
 
@@ -100,6 +110,7 @@ class Finetune:
             for name, leaf in self._leaves.items():
                 leaf.copy_(state["leaves"][name])
         self._optimiser.load_state_dict(state["optimiser"])
+        self.codes.restore(state["training"])
         for name in COUNTED:
             setattr(self, name, state[name])
 
@@ -111,8 +122,15 @@ class Finetune:
         """
         recipe, already = self._recipe, self.step
         if math.isinf(self.best):
+            self.codes.begin(
+                self._first(),
+                recipe.rows,
+                recipe.seed,
+                lambda text, *_: tell(text, 0, recipe.steps, 0),
+            )
             tell("held samples, before", 0, recipe.steps, 0)
             self.before = self.best = self.judged()
+            self.usage_before = self.usage = self.codes.usage
             keep(True)
         while self.step < recipe.steps and self.stale < recipe.patience:
             if stop():
@@ -132,7 +150,7 @@ class Finetune:
                 better = held < self.best
                 self.stale = 0 if better else self.stale + 1
                 if better:
-                    self.best, self.best_step = held, self.step
+                    self.best, self.best_step, self.usage = held, self.step, self.codes.usage
                 keep(better)
         return True
 
@@ -140,13 +158,18 @@ class Finetune:
     def judged(self) -> float:
         """The loss of the held samples, of a plan for each batch that is always the same one."""
         model, total, count, number = self._model(), 0.0, 0, 0
+        looks: Looks = {}
         for pool in self._held:
             for start in range(0, len(pool), self._recipe.batch):
                 part = pool.rows(np.arange(start, min(start + self._recipe.batch, len(pool))))
                 source = np.random.default_rng([self._recipe.seed, JUDGE, number])
                 plan = self._families[id(pool)].draw(source)
-                total += float(self._loss(model, part, plan, None)) * len(part)
+                heard = self.codes.judging(plan)
+                total += float(self._loss(model, part, plan, None, heard)) * len(part)
+                if heard is not None:
+                    self.codes.count(looks, heard)
                 count, number = count + len(part), number + 1
+        self.codes.looked(looks)
         return total / count
 
     def _one_step(self) -> float:
@@ -161,8 +184,11 @@ class Finetune:
         lost: Lost | None = (lambda *_: bool(source.random() < share)) if share else None
         for group in self._optimiser.param_groups:
             group["lr"] = self._recipe.rate * pace(self.step, self._recipe.steps)
+        heard = self.codes.training(plan, source)
         self._optimiser.zero_grad()
-        loss = self._loss(self._model(), pool.rows(rows), plan, lost)
+        loss = self._loss(self._model(), pool.rows(rows), plan, lost, heard)
+        if heard is not None:
+            loss = loss + self.codes.loss(heard)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self._leaves.values(), MAX_NORM)
         if not math.isfinite(loss.item()) or not math.isfinite(norm.item()):
@@ -171,11 +197,15 @@ class Finetune:
                 f"train with a lower --rate than {self._recipe.rate:g}"
             )
         self._optimiser.step()
+        if heard is not None:
+            self.codes.follow(heard)
         return loss.item()
 
-    def _loss(self, model: Model, part: Pool, plan: Plan, lost: Lost | None) -> Tensor:
+    def _loss(
+        self, model: Model, part: Pool, plan: Plan, lost: Lost | None, heard: Pass | None
+    ) -> Tensor:
         prepared = self._exact.prepare(part.inputs)
-        found = simulate(model, plan, prepared, lost)
+        found = simulate(model, plan, prepared, lost, None if heard is None else heard.make)
         if self._recipe.goal == "labels":
             ids = part.inputs["input_ids"].long() if model.shape.causal else None
             return to_labels(found, part.labels, ids)
@@ -183,11 +213,20 @@ class Finetune:
             meant = simulate(self._exact, LOCAL, prepared)
         return to_exact(found, meant, self._exact.real(prepared))
 
+    def _first(self) -> list[Tensors]:
+        """As many samples of the first epoch as have the rows that codes start from."""
+        found, tokens = [], 0
+        for place, rows in epoch(self._train, self._recipe.batch, self._recipe.seed, 0):
+            if tokens < self._recipe.rows:
+                found.append(self._exact.prepare(self._train[place].rows(rows).inputs))
+                tokens += len(rows) * self._exact.tokens(found[-1])
+        return found
+
     def _tokens(self, pool: Pool) -> int:
         return self._exact.tokens(self._exact.prepare(pool.rows([0]).inputs))
 
 
-COUNTED = ("step", "stale", "best_step", "best", "before")
+COUNTED = ("step", "stale", "best_step", "best", "before", "usage_before", "usage")
 
 
 def pace(step: int, steps: int) -> float:

@@ -19,7 +19,6 @@ from torch import Tensor
 from prism_edge.errors import ModelError
 from prism_edge.families import build, read
 from prism_edge.families.checkpoint import Checkpoint
-from prism_edge.families.codebook_file import adopt_codebooks
 from prism_edge.families.model import Model
 from prism_edge.families.weights import Weights
 
@@ -84,10 +83,6 @@ class Trainable:
                 write(copy, path.read_bytes())
         metadata = {"format": "pt"}  # transformers asks for it
         write(directory / WEIGHTS, save(dict(self._tensors()), metadata))
-
-    def save_codebooks(self, directory: Path, g: int, k: int) -> None:
-        """The codes that were trained with belong to the model of ``directory``."""
-        adopt_codebooks(self._source.directory, directory, g, k)
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Every tensor of the checkpoint, in its own dtype, under the key it came with."""

@@ -8,15 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prism_edge.errors import InputError, SettingsError
+from prism_edge.errors import SettingsError
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from prism_edge.calibrate import Calibrated
-    from prism_edge.families.model import Model
-
-    Arrays = dict[str, npt.NDArray[Any]]
 
 BATCH = 16  # inputs run at once
 TAPS = ("after", "before")
@@ -25,20 +20,31 @@ TAPS = ("after", "before")
 def codebook(
     model: Annotated[Path, typer.Option(help="directory of a Hugging Face model")],
     g: Annotated[int, typer.Option("--g", help="groups the width is cut into", min=1)],
-    data: Annotated[
-        Path, typer.Option(help=".npz whose keys are the model's arguments, or a folder of images")
-    ],
+    data: Annotated[Path, typer.Option(help="inputs like those to come, as evaluate takes them")],
     k: Annotated[int, typer.Option("--k", help="codes of a group", min=2, max=1 << 16)] = 1024,
     tap: Annotated[str, typer.Option(help="rows after or before a block's first norm")] = "after",
     samples: Annotated[int, typer.Option(help="rows per block, at most", min=10)] = 20_000,
     seed: Annotated[int, typer.Option(help="of the rows drawn and of the start", min=0)] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="inputs at most")] = None,
     force: Annotated[bool, typer.Option("--force", help="replace the file there is")] = False,
+    steps: Annotated[
+        int, typer.Option(min=0, help="train codes and weights together, in so many steps at most")
+    ] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="with --steps: directory of the model that is made")
+    ] = None,
+    loss: Annotated[str, typer.Option(help="with --steps: labels or exact, as in finetune")] = "",
+    rate: Annotated[float, typer.Option(min=0, help="with --steps: peak learning rate")] = 5e-5,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Fit the codes that astra plans send, to the rows that would travel, by k-means.
 
+    With --steps this is the start, and the model learns to be served by its codes while they follow
+    it: finetune for 2 to 4 ranks, which goes on where it was stopped.
+
     Example: prism-edge codebook --model models/vit --g 32 --data images/
     """
+    from prism_edge.accuracy.data import read_samples
     from prism_edge.calibrate import calibrate
     from prism_edge.families import load
     from prism_edge.families.codebook_file import (
@@ -51,6 +57,18 @@ def codebook(
 
     if tap not in TAPS:
         raise SettingsError(f"--tap {tap!r}: allowed are {' and '.join(TAPS)}")
+    if bool(steps) != (out is not None):
+        raise SettingsError("--steps and --out go together: training makes a model of its own")
+    if out is not None:
+        from prism_edge.accuracy.finetune import Recipe
+        from prism_edge.cli.finetune import train
+
+        recipe = Recipe(steps=steps, rate=rate, seed=seed, rows=samples)
+        plans = f"astra:p=2..4,g={g},k={k},tap={tap}"
+        train(
+            model, data, plans, out, recipe, loss=loss, limit=limit, device="cpu", as_json=as_json
+        )
+        return
     path = codebook_path(model, g, k)
     if path.exists() and not force:
         raise SettingsError(f"{path} is there already; --force replaces it")
@@ -59,7 +77,8 @@ def codebook(
     if width % g:
         fits = ", ".join(str(n) for n in range(1, width + 1) if width % n == 0)
         raise SettingsError(f"--g {g}: does not divide the model's width {width}; allowed: {fits}")
-    batches = prepare(loaded, read_data(data, loaded))
+    inputs = read_samples(data, loaded, batch=BATCH, limit=limit, labelled=False).inputs
+    batches = [loaded.prepare(each) for each in inputs]
     progress = progress_on()
     try:
         found = calibrate(
@@ -82,40 +101,6 @@ def codebook(
     )
     about = summary(found, path, codebook_fingerprint(path), seed)
     print(json.dumps(about) if as_json else readable(about))
-
-
-def read_data(data: Path, model: Model) -> Arrays:
-    """The inputs in an .npz, or the images in a folder and below it, in order of their paths."""
-    import numpy as np
-    from PIL import Image
-
-    from prism_edge.cli.inputs import read_image, read_npz
-    from prism_edge.serve.service import TensorInfo
-
-    if not data.is_dir():
-        return read_npz(data)
-    known = set(Image.registered_extensions())
-    paths = sorted(path for path in data.rglob("*") if path.suffix.lower() in known)
-    if not paths:
-        raise InputError(f"{data}: holds no images")
-    takes = [
-        TensorInfo(name=spec.name, datatype=spec.datatype, shape=spec.shape)
-        for spec in model.inputs
-    ]
-    images = [read_image(path, takes) for path in paths]
-    return {name: np.concatenate([image[name] for image in images]) for name in images[0]}
-
-
-def prepare(model: Model, arrays: Arrays) -> list[dict[str, Any]]:
-    """Inputs as the model wants them, a few at a time."""
-    import torch
-
-    whole = model.prepare({name: torch.from_numpy(array) for name, array in arrays.items()})
-    count = next(iter(whole.values())).shape[0]
-    return [
-        {name: tensor[start : start + BATCH] for name, tensor in whole.items()}
-        for start in range(0, count, BATCH)
-    ]
 
 
 def summary(found: Calibrated, path: Path, fingerprint: str, seed: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from prism_edge.accuracy.data import Samples
     from prism_edge.accuracy.finetune import Finetune, Recipe
     from prism_edge.accuracy.losses import Goal
-    from prism_edge.accuracy.plan_family import PlanFamily
     from prism_edge.accuracy.trainable import Trainable
     from prism_edge.families.model import Model
 
@@ -56,6 +56,12 @@ def finetune(
     ] = 100,
     patience: Annotated[int, typer.Option(min=1, help="Looks without a better one.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+    beta: Annotated[
+        float, typer.Option(min=0, help="astra: weight of rows' distance from their codes.")
+    ] = 5e-4,
+    noise: Annotated[
+        float, typer.Option(min=0, help="astra: noise on codes' vectors, in what codes miss.")
+    ] = 0.3,
     limit: Annotated[int | None, typer.Option(min=1, help="Samples at most.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -67,8 +73,37 @@ def finetune(
 
     Example: prism-edge finetune --model vit --data images/ --plans "prism:p=2,l=4..10" --out tuned
     """
+    from prism_edge.accuracy.finetune import Recipe
+
+    recipe = Recipe(
+        steps=steps,
+        batch=batch,
+        rate=rate,
+        lost=lost,
+        every=every,
+        patience=patience,
+        seed=seed,
+        beta=beta,
+        noise=noise,
+    )
+    train(model, data, plans, out, recipe, loss=loss, limit=limit, device=device, as_json=as_json)
+
+
+def train(
+    model: Path,
+    data: Path,
+    plans: str,
+    out: Path,
+    recipe: Recipe,
+    *,
+    loss: str,
+    limit: int | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """``out`` holds the model trained for ``plans``; what is unfinished there goes on."""
     from prism_edge.accuracy.data import read_samples
-    from prism_edge.accuracy.finetune import Finetune, Recipe
+    from prism_edge.accuracy.finetune import Finetune
     from prism_edge.accuracy.plan_family import PlanFamily
     from prism_edge.accuracy.pools import checksum, pooled, split
     from prism_edge.accuracy.trainable import Trainable
@@ -79,21 +114,13 @@ def finetune(
     if loss not in ("", *LOSSES):
         raise SettingsError(f"--loss {loss!r}: allowed are {' and '.join(LOSSES)}")
     trained = Trainable(model, device)
-    samples = read_samples(data, trained.exact, batch=batch, limit=limit)
-    recipe = Recipe(
-        goal=_goal(loss, trained.exact, samples),
-        steps=steps,
-        batch=batch,
-        rate=rate,
-        lost=lost,
-        every=every,
-        patience=patience,
-        seed=seed,
+    samples = read_samples(
+        data, trained.exact, batch=recipe.batch, limit=limit, labelled=loss != "exact"
     )
+    recipe = replace(recipe, goal=_goal(loss, trained.exact, samples))
     pools = pooled(samples)
-    run = Finetune(
-        trained.model, trained.leaves, trained.exact, family, *split(pools, seed), recipe
-    )
+    parts = split(pools, recipe.seed)
+    run = Finetune(trained.model, trained.leaves, trained.exact, family, *parts, recipe)
     asked = _asked(plans, recipe, f"{samples.name} {checksum(pools)}", fingerprint(model))
     _open(out, run, asked)
     progress = progress_on()
@@ -101,7 +128,7 @@ def finetune(
         with interrupted() as stop:
             over = run.run(
                 progress.advance,
-                lambda better: _keep(out, run, trained, family, asked, better=better),
+                lambda better: _keep(out, run, trained, asked, better=better),
                 stop,
             )
     finally:
@@ -124,8 +151,6 @@ def _goal(loss: str, model: Model, samples: Samples) -> Goal:
 
 def _asked(plans: str, recipe: Recipe, data: str, base: str) -> dict[str, Any]:
     """What a run must have in common with the one that it goes on."""
-    from dataclasses import asdict
-
     return {"plans": plans, "base_model": base, "data": data, **asdict(recipe)}
 
 
@@ -164,7 +189,6 @@ def _keep(
     out: Path,
     run: Finetune,
     trained: Trainable,
-    family: PlanFamily,
     asked: dict[str, Any],
     *,
     better: bool,
@@ -174,9 +198,7 @@ def _keep(
 
     if better:
         trained.save(out)
-        for g, k in {(plan.g, plan.k) for plan in family.plans}:
-            if g is not None and k is not None:
-                trained.save_codebooks(out, g, k)
+        run.codes.save(out, asked["seed"])
     about = {
         **asked,
         "steps_done": run.step,
@@ -184,6 +206,8 @@ def _keep(
         "held_loss_before": run.before,
         "held_loss": run.best,
     }
+    if run.usage:
+        about |= {"codes_before": run.usage_before, "codes": run.usage}
     write(out / ABOUT, (json.dumps(about, indent=1) + "\n").encode())
     _write_state(out / STATE, run, asked)
 
@@ -223,12 +247,30 @@ def interrupted() -> Iterator[Any]:
 def readable(out: Path, about: dict[str, Any]) -> str:
     """What was made, for people."""
     if about["best_step"] == 0:
-        return (
+        lines = [
             f"{out}: the weights are those of the start, no later ones were better on held samples "
             f"(loss {about['held_loss_before']:.4f}, {about['steps_done']} steps)"
-        )
-    return (
-        f"{out}: step {about['best_step']} of {about['steps_done']} was best; loss of held samples "
-        f"{about['held_loss_before']:.4f} -> {about['held_loss']:.4f}\n"
-        f"what it is worth: prism-edge evaluate --model {out} --data ... --plans ..."
+        ]
+    else:
+        lines = [
+            f"{out}: step {about['best_step']} of {about['steps_done']} was best; loss of held "
+            f"samples {about['held_loss_before']:.4f} -> {about['held_loss']:.4f}"
+        ]
+    for size, blocks in about.get("codes", {}).items():
+        lines += usage(size, about["codes_before"][size], blocks)
+    return "\n".join(
+        [*lines, f"what it is worth: prism-edge evaluate --model {out} --data ... --plans ..."]
     )
+
+
+def usage(size: str, before: list[dict[str, float]], after: list[dict[str, float]]) -> list[str]:
+    """What codes of one size made of the held samples' rows, a line per block."""
+    lines = [f"codes {size}, block by block: error, codes used and perplexity before -> after"]
+    for block, (old, new) in enumerate(zip(before, after, strict=True)):
+        lines.append(
+            f"{block:>5}  {100 * old['relative_error']:5.1f} % -> "
+            f"{100 * new['relative_error']:5.1f} %  "
+            f"{100 * old['used']:5.1f} % -> {100 * new['used']:5.1f} %  "
+            f"{old['perplexity']:7.1f} -> {new['perplexity']:7.1f}  {new['revived']:>5} revived"
+        )
+    return lines

@@ -114,16 +114,6 @@ def read_codebooks(directory: Path, g: int, k: int) -> Codebooks:
     return Codebooks(tables=tables, tap=about["tap"])
 
 
-def adopt_codebooks(source: Path, directory: Path, g: int, k: int) -> Path:
-    """The codebooks of ``source`` belong to the model of ``directory``, as what it learnt with."""
-    codebooks = read_codebooks(source, g, k)
-    with safe_open(codebook_path(source, g, k), "pt") as file:
-        about = json.loads(file.metadata()[ABOUT])
-    errors = tuple(about["relative_error"])
-    fitted = Fitted(samples=about["samples"], seed=about["seed"], relative_error=errors)
-    return write_codebooks(directory, codebooks, fitted)
-
-
 def _misfit(about: dict[str, Any], tables: Tensor, directory: Path, g: int, k: int) -> str | None:
     """Why a file does not serve the model of ``directory``, in words; None when it does."""
     if about.get("format") != FORMAT:

@@ -85,6 +85,10 @@ class Model(ABC):
             self._codebooks[g, k] = read_codebooks(self.directory, g, k).to(self.device)
         return self._codebooks[g, k]
 
+    def keep_codebooks(self, codebooks: Codebooks) -> None:
+        """From now on these are the codebooks of their size."""
+        self._codebooks[codebooks.g, codebooks.k] = codebooks
+
     def share_codebooks(self, other: Model) -> None:
         """What either model reads of codebooks, both have."""
         self.__dict__["_codebooks"] = other._codebooks

@@ -5,6 +5,7 @@ Letters: S samples, D width, G groups, K codes of a group, d = D/G.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -48,14 +49,44 @@ def quality(table: Tensor, samples: Tensor) -> Quality:
     rows = samples.reshape(samples.shape[0], g, -1).transpose(0, 1)  # [G,S,d]
     codes = nearest(table, _norms(table), rows)
     found = torch.gather(table, 1, codes[:, :, None].expand_as(rows))
-    missed = (found - rows).double().square().sum() / rows.double().square().sum()
-    shares = torch.stack([row.bincount(minlength=k) for row in codes]).double() / codes.shape[1]
-    entropy = -torch.special.xlogy(shares, shares).sum(dim=1)  # [G]
-    return Quality(
-        relative_error=float(missed.sqrt()),
-        used=float((shares > 0).double().mean()),
-        perplexity=float(entropy.exp().mean()),
-    )
+    tally = Tally.of(g, k)
+    tally.add(codes, rows, found)
+    return tally.quality()
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What codes made of all rows so far. ``counts`` [G,K]: how often each was chosen; ``lost``,
+    ``whole``: sums of squares, of what codes miss and of the rows."""
+
+    counts: Tensor
+    lost: float = 0.0
+    whole: float = 0.0
+
+    @classmethod
+    def of(cls, g: int, k: int) -> Tally:
+        """Of no rows yet."""
+        return cls(counts=torch.zeros(g, k, dtype=torch.int64))
+
+    def add(self, codes: Tensor, rows: Tensor, found: Tensor) -> None:
+        """More rows, and what codes stand for in the same layout.  int64 [G,S], any, any"""
+        self.counts += counted(codes, self.counts.shape[1]).to(self.counts)
+        self.lost += float((found - rows).double().square().sum())
+        self.whole += float(rows.double().square().sum())
+
+    def quality(self) -> Quality:
+        part = self.counts.double() / self.counts.sum(dim=1, keepdim=True)
+        entropy = -torch.special.xlogy(part, part).sum(dim=1)  # [G]
+        return Quality(
+            relative_error=math.sqrt(self.lost / self.whole),
+            used=float((self.counts > 0).double().mean()),
+            perplexity=float(entropy.exp().mean()),
+        )
+
+
+def counted(codes: Tensor, k: int) -> Tensor:
+    """How often each code was chosen.  [G,S] -> int64 [G,K]"""
+    return torch.stack([row.bincount(minlength=k) for row in codes])
 
 
 def _fit_group(rows: Tensor, k: int, source: torch.Generator, iterations: int) -> Tensor:

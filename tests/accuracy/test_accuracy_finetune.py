@@ -20,8 +20,6 @@ from prism_edge.accuracy.plan_family import PlanFamily
 from prism_edge.accuracy.pools import Pool, epoch, pooled, split
 from prism_edge.accuracy.trainable import Trainable
 from prism_edge.errors import InputError, ModelError, PlanError
-from prism_edge.families.codebook_file import Fitted, write_codebooks
-from prism_edge.tensors.codebook import Codebooks
 
 DRAW = np.random.default_rng(0)
 MADE = {
@@ -85,16 +83,6 @@ def test_the_loss_falls(family: str, goal: Goal, labels: bool, plans: str, tmp_p
     assert run.judged() == pytest.approx(run.best, rel=0.5)
 
 
-def test_codes_carry_gradients_too(tmp_path: Path) -> None:
-    trained = trainable("bert", tmp_path)
-    tables = torch.randn(2, 4, 8, 4, generator=torch.Generator().manual_seed(0))
-    fitted = Fitted(samples=9, seed=0, relative_error=(0.5, 0.5))
-    write_codebooks(tmp_path / "bert", Codebooks(tables=tables, tap="after"), fitted)
-    run = begin(trained, "bert", tmp_path, plans="astra:p=2,g=4,k=8")
-    go(run)
-    assert run.best < run.before
-
-
 def weights(trained: Trainable) -> dict[str, Tensor]:
     return {name: leaf.detach().clone() for name, leaf in trained.leaves.items()}
 
@@ -140,8 +128,6 @@ def test_a_rate_that_is_too_high_is_said(tmp_path: Path) -> None:
 def test_plans_that_fit_no_sample_are_refused(plan: str, tmp_path: Path) -> None:
     with pytest.raises(PlanError):
         begin(trainable("vit", tmp_path), "vit", tmp_path, plans=plan)
-    with pytest.raises(ModelError, match="no such file"):
-        begin(trainable("vit", tmp_path), "vit", tmp_path, plans="astra:p=2,g=4")
 
 
 def test_labels_that_do_not_fit_are_refused() -> None:

@@ -136,12 +136,42 @@ def test_texts_come_as_token_ids(run: Run, tmp_path: Path) -> None:
     assert json.loads(out)["samples"] == 72  # 5 x 5 + 5 x 11 tokens, every tenth kept apart
 
 
+def test_labels_are_no_inputs(run: Run, vit: Path, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (8, 3, 32, 32), np.uint8)
+    np.savez(tmp_path / "in.npz", pixel_values=images, labels=np.arange(8) % 7)
+    options = ("codebook", "--model", vit, "--g", 4, "--k", 8, "--json", "--limit", 4)
+    code, out, err = run(*options, "--data", f"npz:{tmp_path / 'in.npz'}")
+    assert code == 0, err
+    assert json.loads(out)["samples"] == 58  # 4 images of 16 patches, every tenth kept apart
+
+
+def test_with_steps_a_model_is_made_that_was_trained_with_its_codes(
+    run: Run, vit: Path, pixels: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    options = ("codebook", "--model", vit, "--g", 4, "--k", 8, "--tap", "before", "--data", pixels)
+    code, said, err = run(*options, "--steps", 3, "--out", out, "--rate", "1e-4", "--seed", 2)
+    assert code == 0, err
+    assert "codes g=4,k=8, block by block" in said
+    assert read_codebooks(out, 4, 8).tap == "before"
+    about = json.loads((out / "finetuned.json").read_text())
+    assert (about["plans"], about["seed"]) == ("astra:p=2..4,g=4,k=8,tap=before", 2)
+    assert len(about["codes_before"]["g=4,k=8"]) == len(about["codes"]["g=4,k=8"]) == 2
+    assert list(vit.glob("astra-*")) == []
+    code, said, err = run(
+        "evaluate", "--model", out, "--data", pixels, "--plans", about["plans"].replace("2..4", "3")
+    )
+    assert code == 0, err
+    assert "astra:p=3,g=4,k=8" in said
+
+
 @pytest.mark.parametrize(
     ("options", "code", "expected"),
     [
         (["--g", "5"], 2, "--g 5: does not divide the model's width 16; allowed: 1, 2, 4, 8, 16"),
         (["--g", "4", "--k", "1"], 2, "--k"),
         (["--g", "4", "--tap", "beside"], 2, "--tap 'beside': allowed are after and before"),
+        (["--g", "4", "--steps", "3"], 2, "--steps and --out go together"),
         (["--g", "4", "--data", "none.npz"], 1, "none.npz: no such file"),
         (["--g", "4", "--model", "nowhere"], 1, "nowhere does not exist"),
     ],

@@ -14,13 +14,12 @@ from pathlib import Path
 import checkpoints
 import numpy as np
 import pytest
-import torch
 
 from prism_edge.families import load
-from prism_edge.families.codebook_file import read_codebooks
+from prism_edge.families.codebook_file import list_codebooks, read_codebooks
 
 Run = Callable[..., tuple[int, str, str]]
-PLANS = "prism:p=2..3,l=1..2,dtype=fp32|int8"
+PLANS = "prism:p=2..3,l=1..2,dtype=fp32|int8;astra:p=2,g=4,k=8"
 
 
 @pytest.fixture(scope="module")
@@ -73,29 +72,21 @@ def test_a_model_directory_is_left_that_says_what_it_is_for(
         "config.json",
         "preprocessor_config.json",
         "model.safetensors",
+        "astra-g4-k8.safetensors",
         "finetuned.json",
     }
+    assert read_codebooks(tmp_path / "out", 4, 8).blocks == len(said["codes"]["g=4,k=8"]) == 2
+    assert list_codebooks(vit) == []
     assert load(tmp_path / "out").shape == load(vit).shape
     code, _, err = run(*asked)
     assert code == 2
     assert "holds files already" in err
 
 
-def test_codes_that_were_trained_with_come_along(run: Run, pixels: Path, tmp_path: Path) -> None:
-    vit = checkpoints.write(tmp_path / "vit", *checkpoints.vit())
-    code, _, err = run("codebook", "--model", vit, "--g", 4, "--k", 8, "--data", pixels)
-    assert code == 0, err
-    asked = command(vit, pixels, tmp_path / "out", "--steps", 4)
-    code, _, err = run(*asked, "--plans", "astra:p=2,g=4,k=8;prism:p=2,l=2")
-    assert code == 0, err
-    before, after = (read_codebooks(path, 4, 8) for path in (vit, tmp_path / "out"))
-    assert torch.equal(before.tables, after.tables)
-
-
 @pytest.mark.slow
 def test_killed_and_gone_on_is_never_killed(vit: Path, pixels: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    more = ("--steps", 60, "--patience", 60)
+    more = ("--steps", 32, "--patience", 60)
     finish(start(*command(vit, pixels, whole, *more)))
     process = start(*command(vit, pixels, killed, *more))
     wait_for(process, lambda: steps_done(killed) >= 8)

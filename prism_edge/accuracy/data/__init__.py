@@ -53,9 +53,15 @@ KINDS = {
 
 
 def read_samples(
-    data: Path | str, model: Model, *, batch: int, limit: int | None = None
+    data: Path | str,
+    model: Model,
+    *,
+    batch: int,
+    limit: int | None = None,
+    labelled: bool = True,
 ) -> Samples:
-    """The first ``limit`` samples of PATH or KIND:PATH.
+    """The first ``limit`` samples of PATH or KIND:PATH. Where labels are not asked for
+    (``labelled``), images may lie in folders of any name.
 
     Raises ``InputError`` with file and line of what cannot be used.
     """
@@ -69,7 +75,9 @@ def read_samples(
     if kind is None:
         raise InputError(f"{path}: data come as KIND:PATH, {_known()}, or as a path that says it")
     words = tuple(parts.split("/")[1:])
-    source = Source(path=path, parts=words, model=model, batch=batch, limit=limit)
+    source = Source(
+        path=path, parts=words, model=model, batch=batch, limit=limit, labelled=labelled
+    )
     return kind.read(source)
 
 

@@ -76,7 +76,7 @@ def read(source: Source) -> Samples:
     path = source.path
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
     labels = None
-    if files and all(file.parent != path for file in files):
+    if source.labelled and files and all(file.parent != path for file in files):
         names = sorted({file.parent.name for file in files})
         numbers = class_numbers(source.model, names, str(path))
         files = in_turn(files)[: source.limit]

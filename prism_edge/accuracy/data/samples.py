@@ -49,13 +49,14 @@ class Samples:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """What is to be read, for which model. ``parts``: words behind the kind's name, such as a
-    task or a split; ``limit``: samples at most."""
+    task or a split; ``limit``: samples at most; ``labelled``: folders of images are classes."""
 
     path: Path
     parts: tuple[str, ...]
     model: Model
     batch: int
     limit: int | None
+    labelled: bool
 
     def choose(self, *known: str) -> str:
         """The one of ``known`` among the parts, else the first.
