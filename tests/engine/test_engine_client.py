@@ -27,7 +27,7 @@ from prism_edge.errors import (
 )
 from prism_edge.settings import ModelSettings
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 PREAMBLE = """
 import sys
 from prism_edge.engine.messages import Message, read_message, write_message
@@ -215,7 +215,7 @@ def test_garbage_on_stdout_is_an_engine_that_is_gone(
 def test_close_lets_an_engine_end_in_order(drive: Callable[[str], Driver]) -> None:
     driver = drive(ECHO)
     driver.wait_for("ready")
-    driver.client.close()
+    driver.client.close(LIMIT_S)
     assert driver.wait_for("gone").fields == {"code": 0}
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import TypeVar
 
 import checkpoints
 import numpy as np
@@ -16,6 +20,7 @@ from prism_edge.settings import ModelSettings
 pytestmark = pytest.mark.gloo
 IDS = np.random.default_rng(0).integers(1, 50, (2, 12))
 MASK = np.array([[0] * 5 + [1] * 7, [1] * 12])
+Said = TypeVar("Said")
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +57,20 @@ def tokens(messages: Iterator[Message]) -> tuple[list[list[int]], Message]:
     assert result.kind == "result"
     rows = zip(*(part.fields["ids"] for part in parts), strict=True)
     return [[token for token in row if token is not None] for row in rows], result
+
+
+def at_once(engines: Engines, orders: Callable[[], Said]) -> Said:
+    """What ``orders`` returns; the leader's engine reads the first once the last is there."""
+    client = engines.clients[0]
+    client.process.send_signal(signal.SIGSTOP)
+    try:
+        said = orders()
+        client.send("cancel", key="nobody's")  # when this is taken, all before it were written
+        while not client._orders.empty():
+            time.sleep(0.01)
+    finally:
+        client.process.send_signal(signal.SIGCONT)
+    return said
 
 
 def test_tokens_stream_and_the_result_has_them_all(pair: Engines) -> None:
@@ -110,7 +129,7 @@ def test_what_is_refused_leaves_the_group_as_it_is(pair: Engines) -> None:
 
 
 def test_a_board_lost_in_the_prefill_costs_nothing_but_time(models: list[ModelSettings]) -> None:
-    with start_engines(local_hosts(2), models, timeout_s=5.0) as engines:
+    with start_engines(local_hosts(2), models, timeout_s=30.0) as engines:
         engines.join()
         expected, _ = tokens(say(engines, "local"))
         engines.clients[1].kill()
@@ -124,7 +143,7 @@ def test_a_board_lost_in_the_prefill_costs_nothing_but_time(models: list[ModelSe
 
 
 def test_a_board_lost_while_tokens_come_is_not_missed(models: list[ModelSettings]) -> None:
-    with start_engines(local_hosts(2), models, timeout_s=5.0) as engines:
+    with start_engines(local_hosts(2), models, timeout_s=30.0) as engines:
         engines.join()
         expected, _ = tokens(say(engines, "prism:p=2,l=2,dtype=fp32", max_new_tokens=300))
         messages = say(engines, "prism:p=2,l=2,dtype=fp32", max_new_tokens=300)
@@ -139,12 +158,17 @@ def test_a_board_lost_while_tokens_come_is_not_missed(models: list[ModelSettings
 
 
 def test_generations_take_turns_and_other_orders_pass(pair: Engines) -> None:
-    long = [say(pair, "local", max_new_tokens=300, temperature=2.0, key=str(k)) for k in range(2)]
     arrivals: list[str] = []
-    ran = pair.clients[0].ask(
-        "run", {"input_ids": IDS, "attention_mask": MASK}, model="gpt2", plan="voltage:p=2"
-    )
-    ran.add_done_callback(lambda _: arrivals.append("run"))
+    arrays = {"input_ids": IDS, "attention_mask": MASK}
+
+    def orders() -> tuple[list[Iterator[Message]], Future[Message]]:
+        options = {"max_new_tokens": 300, "temperature": 2.0}
+        long = [say(pair, "local", key=str(k), **options) for k in range(2)]
+        ran = pair.clients[0].ask("run", arrays, model="gpt2", plan="voltage:p=2")
+        ran.add_done_callback(lambda _: arrivals.append("run"))
+        return long, ran
+
+    long, ran = at_once(pair, orders)
     first, second = (tokens(one) for one in long)
     assert first[0] == second[0]
     assert [len(answer) for answer in first[0]] == [300, 300]
@@ -159,12 +183,15 @@ def test_generations_take_turns_and_other_orders_pass(pair: Engines) -> None:
 
 def test_a_cancelled_generation_ends_with_what_it_has(pair: Engines) -> None:
     whole, _ = tokens(say(pair, "local", max_new_tokens=380))
-    messages = say(pair, "local", max_new_tokens=380, key="k")
-    parts = [next(messages)]
-    pair.clients[0].send("cancel", key="nobody's")
-    pair.clients[0].send("cancel", key="k")
-    pair.clients[0].send("cancel", key="k")  # over already: nothing to do
-    found, result = tokens(iter([*parts, *messages]))
+
+    def orders() -> Iterator[Message]:
+        messages = say(pair, "local", max_new_tokens=380, key="k")
+        pair.clients[0].send("cancel", key="nobody's")
+        pair.clients[0].send("cancel", key="k")
+        pair.clients[0].send("cancel", key="k")  # over already: nothing to do
+        return messages
+
+    found, result = tokens(at_once(pair, orders))
     assert 1 <= len(found[0]) < 380
     assert found == [answer[: len(found[0])] for answer in whole]
     assert result.fields["tokens"] == found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,7 +123,7 @@ def test_a_group_left_can_be_joined_again(pair: Engines) -> None:
 
 
 def test_a_request_is_answered_although_the_worker_was_killed(model: ModelSettings) -> None:
-    with start_engines(local_hosts(2), [model], timeout_s=5.0) as engines:
+    with start_engines(local_hosts(2), [model], timeout_s=30.0) as engines:
         engines.join()
         expected = engines.ask(0, "run", {"pixel_values": PIXELS}, model="vit", plan="local")
         engines.clients[1].kill()
@@ -136,18 +137,22 @@ def test_a_request_is_answered_although_the_worker_was_killed(model: ModelSettin
 
 
 def test_an_answer_that_does_not_come_is_not_waited_for_forever(alone: Engines) -> None:
-    with pytest.raises(ClusterError, match="board rank-0: no answer to 'measure' after 0 s"):
-        alone.ask(
-            0,
-            "measure",
-            model="vit",
-            plan="local",
-            rank=0,
-            batch=8,
-            tokens=17,
-            repeats=20,
-            timeout_s=0.0,
-        )
+    alone.clients[0].process.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(ClusterError, match="board rank-0: no answer to 'measure' after 0 s"):
+            alone.ask(
+                0,
+                "measure",
+                model="vit",
+                plan="local",
+                rank=0,
+                batch=1,
+                tokens=17,
+                repeats=1,
+                timeout_s=0.0,
+            )
+    finally:
+        alone.clients[0].process.send_signal(signal.SIGCONT)
 
 
 @pytest.mark.parametrize("kind", ["resnet", None])
@@ -194,7 +199,7 @@ def test_a_device_or_dtype_that_is_not_there_is_refused_by_board(
 def test_no_engine_outlives_its_context(model: ModelSettings) -> None:
     with pytest.raises(KeyboardInterrupt), start_engines(local_hosts(2), [model]) as engines:
         raise KeyboardInterrupt
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + 60
     while any(client.process.poll() is None for client in engines.clients):
         assert time.monotonic() < deadline_s
     assert [client.process.returncode for client in engines.clients] == [-9, -9]

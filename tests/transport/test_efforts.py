@@ -171,14 +171,21 @@ def group(store: GlooStore, workers: list[Puppet]) -> Iterator[Gloo]:
 @pytest.mark.gloo
 def test_over_gloo_the_one_with_more_work_says_so(group: Gloo) -> None:
     inputs = {"x": noise(62, 64, 32)}
+
+    def busy_s(plan: str) -> list[float]:
+        """How long each worker worked in one request."""
+        recorder = Recorder()
+        lead(Nets()["net"], "net", Plan.parse(plan), inputs, group, recorder)
+        efforts = recorder.efforts_of(3)
+        return [effort.busy_s for effort in efforts if effort is not None]
+
     for plan in ("split:p=3,share=1/1/60", "split:p=3,share=1/60/1"):
-        for _ in range(2):  # kernels warm up in the first
-            recorder = Recorder()
-            lead(Nets()["net"], "net", Plan.parse(plan), inputs, group, recorder)
-        first, second = recorder.efforts_of(3)
-        assert first is not None
-        assert second is not None
-        assert (first.busy_s < second.busy_s) == plan.endswith("1/60")
+        # who shares the cores is kept from working now and then, which only adds to what it says;
+        # and kernels warm up in the first
+        first, second = (
+            min(several) for several in zip(*(busy_s(plan) for _ in range(20)), strict=True)
+        )
+        assert (first < second) == plan.endswith("1/60")
 
 
 @pytest.mark.gloo

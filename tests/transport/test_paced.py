@@ -63,9 +63,9 @@ def test_a_message_to_several_ranks_takes_the_link_once_for_each(tmp_path: Path)
 
 def test_every_rank_has_a_link_of_its_own_and_leaving_frees_it(tmp_path: Path) -> None:
     """What one sends does not wait for what the other sends; the rate is read at each message."""
-    link = pace(tmp_path / "pace.json", rate_bps=128)
+    link = pace(tmp_path / "pace.json", rate_bps=16)
     a, b = paced_pair(link)
-    a.begin({1: noise(4)}, {})  # takes a second
+    a.begin({1: noise(4)}, {})  # takes eight seconds
     waiting = a.begin({1: noise(4)}, {})  # behind it
     pace(link, rate_bps=1e12)
     b.begin({0: noise(250)}, {}).wait()
