@@ -39,7 +39,7 @@ class ChildSource:
     The first ``discard`` lines are start-up artefacts. Raises EnergyError when the program cannot
     be started, when its first five lines hold no power, when it is silent for ``silence_s``, and
     when it ends: a source that stops is always said, so a missing reading never looks like an idle
-    board.
+    board. A child that is asked to end has ``grace_s`` to do so.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class ChildSource:
         read: Read,
         discard: int = 0,
         silence_s: float = 10.0,
+        grace_s: float = GRACE_S,
     ) -> None:
         self.rule: str | None = None
         self._name = f"board {board}: {name}"
@@ -58,6 +59,7 @@ class ChildSource:
         self._read = read
         self._discard = discard
         self._silence_s = silence_s
+        self._grace_s = grace_s
         self._lines: _Lines | None = None
 
     async def __aenter__(self) -> ChildSource:
@@ -89,7 +91,7 @@ class ChildSource:
         trace: TracebackType | None,
     ) -> None:
         assert self._lines is not None, "a source is used inside 'async with'"
-        await self._lines.end()
+        await self._lines.end(self._grace_s)
 
     def __aiter__(self) -> ChildSource:
         return self
@@ -113,7 +115,7 @@ class _Lines:
         self, child: subprocess.Popen[bytes], read: Read, discard: int, silence_s: float
     ) -> None:
         assert child.stdout is not None
-        self._child, self._pipe = child, child.stdout.fileno()
+        self._child, self._pipe = child, child.stdout
         self._read = read
         self._discard = discard
         self._silence_s = silence_s
@@ -140,7 +142,7 @@ class _Lines:
             self._room.set()
         return self._found.popleft()
 
-    async def end(self) -> None:
+    async def end(self, grace_s: float) -> None:
         """The child has ended, by request or by force, and is reaped."""
         self._watch.cancel()
         self._closing = True
@@ -148,14 +150,18 @@ class _Lines:
         for ask in (self._child.terminate, self._child.kill):
             ask()  # nothing happens to one that is gone
             with contextlib.suppress(subprocess.TimeoutExpired):
-                await asyncio.to_thread(self._child.wait, GRACE_S)
+                await asyncio.to_thread(self._child.wait, grace_s)
                 break
-        assert self._child.stdout is not None
-        await asyncio.to_thread(self._thread.join, GRACE_S)  # a grandchild may hold the pipe
-        self._child.stdout.close()
+        await asyncio.to_thread(self._thread.join)
 
     def _listen(self) -> None:
-        """In the thread: hand over what came, together where it comes fast."""
+        """In the thread, whose the pipe is: its end may be long in coming, if a grandchild holds
+        it, and this does not wait for that."""
+        with self._pipe:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """What came is with the event loop, together where it comes fast."""
         pipe = select.poll()
         pipe.register(self._pipe, select.POLLIN)
         arrived: list[Arrival] = []
@@ -169,7 +175,7 @@ class _Lines:
                 self._room.wait()
                 arrived, handed_s, size = [], now_s, 0
             if pipe.poll(GATHER_S * 1e3):
-                data = os.read(self._pipe, LONGEST_LINE)
+                data = os.read(self._pipe.fileno(), LONGEST_LINE)
                 arrived.append((data, time.time(), time.monotonic()))
                 size, more = size + len(data), bool(data)
         self._tell(self._arrive, arrived)

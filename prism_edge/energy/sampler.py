@@ -7,6 +7,7 @@ sample is stamped in the middle of its reads.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import threading
 import time
@@ -59,7 +60,7 @@ class SysfsSource:
         loop = asyncio.get_running_loop()
 
         def hand_over(samples: list[Sample | str]) -> None:
-            if not self._stop.is_set():
+            with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody listens
                 loop.call_soon_threadsafe(self._read.put_nowait, samples)
 
         self._thread = threading.Thread(

@@ -507,7 +507,7 @@ def test_a_part_of_a_journal_has_what_touches_it(tmp_path: Path) -> None:
 
 
 def foreign(path: Path, *statements: str) -> None:
-    connection = sqlite3.connect(path)
+    connection = sqlite3.connect(path, timeout=60)  # a writer may be held up with the file locked
     for statement in statements:
         connection.execute(statement)
     connection.commit()
@@ -727,7 +727,8 @@ def test_after_a_kill_what_was_not_flushed_is_lost_and_the_file_is_readable(tmp_
 def test_after_a_kill_what_the_thread_flushed_is_there(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     argv = [sys.executable, "-c", WRITER, str(path), "0.01", ""]
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as writer:
+    # nobody reads what it says: it is never further ahead of its thread than a full pipe
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as writer:
         try:
             assert eventually(lambda: path.exists() and len(readable(path)) > 100)
             seen = readable(path)
