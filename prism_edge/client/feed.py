@@ -45,7 +45,7 @@ class Pace:
     """At most ``concurrency`` at once, each asked again ``retries`` times while the daemon is full.
 
     ``rate_hz``: a camera's, which asks once; None waits for whoever is free. ``seconds``: no item
-    begins later.
+    but the first begins later.
     """
 
     concurrency: int = 1
@@ -109,7 +109,8 @@ def feed(
     for number, item in enumerate(items):
         if pace.rate_hz is not None:
             time.sleep(max(0.0, start_s + number / pace.rate_hz - time.monotonic()))
-        if pace.seconds is not None and time.monotonic() >= start_s + pace.seconds:
+        over = pace.seconds is not None and time.monotonic() >= start_s + pace.seconds
+        if number and over:
             break
         if free.acquire(blocking=pace.rate_hz is None):
             due.put(item)

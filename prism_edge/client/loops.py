@@ -56,15 +56,18 @@ def open_loop(
 def closed_loop(
     where: Where, ask: Ask, seconds: float, users: int, found: list[Sent], most: int | None = None
 ) -> None:
-    """``users`` each send one request after the other for so long; at most ``most`` in all."""
+    """``users`` each send one request after the other for so long, one at least; at most ``most``
+    in all."""
     stop, left = threading.Event(), threading.Semaphore(most or 1)
     start_s = time.monotonic()
 
     def send(connection: Connection) -> None:
-        while not stop.is_set() and (now_s := time.monotonic()) < start_s + seconds:
+        over = False
+        while not over and not stop.is_set():
             if most is not None and not left.acquire(blocking=False):
                 return
-            found.append(ask(connection, now_s))
+            found.append(ask(connection, time.monotonic()))
+            over = time.monotonic() >= start_s + seconds
 
     with ExitStack() as stack:
         opened = [stack.enter_context(Connection(where)) for _ in range(users)]

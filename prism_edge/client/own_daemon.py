@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -62,8 +63,9 @@ def _ready(process: subprocess.Popen[bytes], log: Path) -> str:
         line = next((line for line in _lines(log) if MARKER in line), None)
         if line is not None:
             url = line.split(MARKER)[1].strip()
-            if httpx.get(f"{url}/v2/health/ready", trust_env=False).status_code == 200:
-                return url
+            with contextlib.suppress(httpx.TransportError):  # it is busy with starting
+                if httpx.get(f"{url}/v2/health/ready", trust_env=False).status_code == 200:
+                    return url
         time.sleep(0.05)
     last = " / ".join(_lines(log)[-5:]) or "nothing"
     raise ClusterError(f"a daemon of our own did not become ready; it said: {last}")

@@ -35,7 +35,7 @@ def daemon() -> Iterator[str]:
 
 @pytest.mark.parametrize("how", [("--rate", "100"), ("--concurrency", "2")])
 def test_a_daemon_elsewhere_is_asked(run: Run, daemon: str, how: tuple[str, str]) -> None:
-    where = ("--url", daemon, "--model", "colours", "--seconds", "0.3", "--deadline", "5")
+    where = ("--url", daemon, "--model", "colours", "--seconds", "0.3", "--deadline", "60")
     code, out, err = run(*where, *how, "--json", "--plan", "local")
     assert code == 0, err
     said = json.loads(out)
@@ -55,7 +55,7 @@ def test_more_than_a_daemon_can_answer_is_asked_and_what_came_of_it_told(
     run: Run, daemon: str
 ) -> None:
     where = ("--url", daemon, "--model", "colours", "--overload", 2, "--seconds", 0.5)
-    code, out, err = run(*where, "--json")
+    code, out, err = run(*where, "--json", "--deadline", 60)  # nothing is too late
     assert code == 0, err
     said = json.loads(out)
     found = said["overload"]
@@ -63,12 +63,13 @@ def test_more_than_a_daemon_can_answer_is_asked_and_what_came_of_it_told(
     assert found["offered_hz"] == pytest.approx(2 * found["sustained_hz"])
     assert found["accepted"] == said["outcomes"]["200"]
     assert found["accepted_in_time"] > 0
-    assert found["deadline_s"] >= 1.0
+    assert found["deadline_s"] == 60
     assert found["recovered_s"] > 0
     assert found["resident_mib"] == {}  # of a daemon elsewhere, for all this knows
     code, out, _ = run(*where)
     assert code == 0
     assert "sustained " in out
+    assert float(out.partition("in time (within ")[2].partition(" s)")[0]) >= 1.0
     assert "afterwards the first answer came after " in out
 
 

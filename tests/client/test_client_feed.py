@@ -91,6 +91,12 @@ def test_a_camera_s_frame_is_not_asked_again() -> None:
     assert (refused.tries, refused.reply) == (1, None)
 
 
+def test_a_camera_without_time_gives_one_frame() -> None:
+    frames = (Item(name=name, ask=always) for name in "abc")
+    results, dropped = fed(frames, Pace(rate_hz=1000, seconds=0.0))
+    assert ([result.name for result in results], dropped) == (["a"], [])
+
+
 def test_after_an_interrupt_nobody_waits() -> None:
     never = threading.Event()
 
