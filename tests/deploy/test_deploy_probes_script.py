@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from prism_edge.deploy.probes.script import SILENCE, Answer, answers, script
 
 TOKEN = "0123456789abcdef"
+LATE = (124, 137)
 
 
 def asked(
@@ -61,8 +62,12 @@ def test_what_a_failed_probe_printed_does_not_count() -> None:
 
 
 def test_a_probe_that_hangs_is_ended() -> None:
-    said = asked({"a": "echo waiting; sleep 600", "b": "echo b"}, limit_s=0.2)
-    assert said["a"].code == 124
+    limit_s, late = 0.1, True
+    while late:  # b too, which waits for its turn on a busy machine
+        limit_s *= 2
+        said = asked({"a": "echo waiting; sleep 600", "b": "echo b"}, limit_s)
+        assert said["a"].code in LATE
+        late = said["b"].code in LATE
     assert said["b"].text == "b\n"
 
 

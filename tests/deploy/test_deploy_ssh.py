@@ -126,7 +126,7 @@ def test_a_late_command_is_killed_there_with_its_children(runner: SshRunner) -> 
     late = f"sleep {1_000_000 + os.getpid()}"  # nobody else's on this machine
     with pytest.raises(ClusterError, match=f"no end after 1 s: {late}"):
         runner.run(f"{late} & {late}; wait", timeout_s=1)
-    until_s = time.monotonic() + 30
+    until_s = time.monotonic() + 60
     while subprocess.run(["pgrep", "-f", f"{late}$"], check=False).returncode == 0:
         assert time.monotonic() < until_s
         time.sleep(0.05)
@@ -192,13 +192,19 @@ def test_a_lost_connection_is_told_and_the_next_command_has_another(site: Site) 
         assert runner.run("echo again").out == "again\n"
 
 
-def test_a_closed_runner_ends_what_runs(site: Site) -> None:
+def test_a_closed_runner_ends_what_runs(site: Site, tmp_path: Path) -> None:
     runner = connect(site.board())
-    threading.Timer(0.5, runner.close).start()
-    begun_s = time.monotonic()
+
+    def close() -> None:
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.01)
+        runner.close()
+
+    thread = threading.Thread(target=close)
+    thread.start()
     with pytest.raises(UnreachableError):
-        runner.run("sleep 60")
-    assert time.monotonic() - begun_s < 30
+        runner.run(f"touch {tmp_path}/begun; sleep 600")
+    thread.join()
 
 
 def test_the_transcript_has_commands_and_outcomes(site: Site, tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ from prism_edge.errors import ClusterError
 
 
 def sh(command: str, stdin: bytes = b"") -> str:
-    done = subprocess.run(["sh", "-c", command], input=stdin, capture_output=True, timeout=30)
+    done = subprocess.run(["sh", "-c", command], input=stdin, capture_output=True, timeout=60)
     return done.stdout.decode()
 
 
 @pytest.mark.parametrize("root", [None, Root(how="root")])
 def test_a_login_that_is_root_needs_nothing_before_its_stdin(root: Root | None) -> None:
-    words, before = line("cat; echo $PATH", root, 10)
+    words, before = line("cat; echo $PATH", root, 60)
     assert before == b""
     said = sh(words, b"data\n").splitlines()
     assert said[0] == "data"
@@ -29,14 +29,14 @@ def test_a_login_that_is_root_needs_nothing_before_its_stdin(root: Root | None) 
 
 def test_a_password_is_in_no_command_line_and_not_shown() -> None:
     root = Root(how="password", password="s3cret")
-    words, before = line("cat", root, 10)
+    words, before = line("cat", root, 60)
     assert "s3cret" not in words + repr(root)
     assert before.startswith(b"s3cret\n")
 
 
 @pytest.mark.parametrize("taken", [True, False])
 def test_whether_sudo_takes_the_password_or_not_the_command_gets_its_own_stdin(taken: bool) -> None:
-    words, before = line("cat", Root(how="password", password="s3cret"), 10)
+    words, before = line("cat", Root(how="password", password="s3cret"), 60)
     assert words.startswith("exec sudo -S -p '' -- ")
     bare = words.removeprefix("exec sudo -S -p '' -- ")
     sudo = f"read -r password; exec {bare}" if taken else f"exec {bare}"
@@ -45,7 +45,8 @@ def test_whether_sudo_takes_the_password_or_not_the_command_gets_its_own_stdin(t
 
 def test_a_late_command_ends_by_itself() -> None:
     words, _ = line("sleep 60", None, 0.2)
-    assert subprocess.run(["sh", "-c", words], timeout=30, check=False).returncode == 124
+    code = subprocess.run(["sh", "-c", words], timeout=60, check=False).returncode
+    assert code in (124, 137)  # the second where its end was slow to come
 
 
 def answering(*answers: Done) -> tuple[list[bytes], Callable[[str, bytes], Done]]:

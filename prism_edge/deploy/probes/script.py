@@ -13,14 +13,15 @@ PATH="${PATH:-/usr/bin}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:
 LC_ALL=C
 export PATH LC_ALL
 limit() { shift; "$@"; }
-if timeout -k 1 5 true 2>/dev/null; then limit() { timeout -k 1 "$@"; }; fi
+if timeout -k 5 60 true 2>/dev/null; then limit() { timeout -k 5 "$@"; }; fi
 cd /
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a probe printed, and its exit code: 124 if it was ended because it took too long."""
+    """What a probe printed, and its exit code: 124 if it was ended because it took too long, 137
+    if it had to be killed then."""
 
     code: int
     out: str
