@@ -30,6 +30,7 @@ from prism_edge.exchange import exchange_of
 from prism_edge.families.model import Model, Tensors
 from prism_edge.layout import check_fits
 from prism_edge.plan import LOCAL, Plan
+from prism_edge.schedule.accuracy import approximating
 from prism_edge.simulate import simulate
 from prism_edge.traffic import wire_bytes
 
@@ -57,10 +58,10 @@ def evaluate(
     answer: Answer | None = None,
     reference: Model | None = None,
 ) -> list[Evaluated]:
-    """The scores of local and every plan. ``answer``: other than a simulation in this process.
-    ``reference``: whose answers are the exact ones; None: the model's own.
+    """The scores of local and every plan, of a hybrid those of the part that approximates.
 
-    Raises ``InputError`` and ``PlanError`` naming what does not fit.
+    ``answer``: other than a simulation in this process. ``reference``: whose answers are the exact
+    ones; None: the model's own. Raises ``InputError`` and ``PlanError`` naming what does not fit.
     """
     asked = list(dict.fromkeys((LOCAL, *plans)))
     count = len(samples.inputs)
@@ -77,7 +78,8 @@ def evaluate(
         counted = None if samples.scored is None else samples.scored[start:stop]
         for plan in asked:
             tell(f"batch {number + 1} of {count}: {plan}", number / count, 1)
-            found[plan].append(reduced(model, answer(plan, inputs), inputs, counted))
+            outputs = answer(approximating(plan), inputs)
+            found[plan].append(reduced(model, outputs, inputs, counted))
         if reference is not None:
             outputs = simulated(reference, LOCAL, inputs)
             others.append(reduced(reference, outputs, inputs, counted))
@@ -88,7 +90,7 @@ def evaluate(
             scores=tuple(
                 scores(joined(found[plan]), exact, samples, itself=plan == LOCAL and not others)
             ),
-            wire_bytes=median(wire_bytes(plan, model.shape, 1, n) for n in lengths)
+            wire_bytes=median(wire_bytes(approximating(plan), model.shape, 1, n) for n in lengths)
             if plan.exchanges
             else 0.0,
         )

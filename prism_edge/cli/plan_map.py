@@ -34,8 +34,21 @@ def made(found: Situation) -> tuple[Grid, Heading]:
         measured=f"{measured.created:.10}",
         aim=found.aim,
         supposed=found.supposed,
+        ruled_out=_ruled_out(found, cells),
     )
     return cells, head
+
+
+def _ruled_out(found: Situation, cells: Grid) -> str:
+    """What a budget of accuracy takes off the map."""
+    from prism_edge.schedule.accuracy import ruled_out
+    from prism_edge.schedule.policy import Menu
+
+    limit, menu = found.aim.max_accuracy_drop, Menu(found.costs, found.aim)
+    if limit is None:
+        return ""
+    dishes = [menu.dish(batch, found.tokens) for batch in cells.batches]
+    return ruled_out({item.plan for dish in dishes for item in dish.out}, found.costs.drops, limit)
 
 
 def draw(found: Situation, out: Path, *, as_json: bool) -> None:

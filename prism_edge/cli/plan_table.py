@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from prism_edge.schedule.accuracy import drop_of
 from prism_edge.schedule.cost import Prediction, Unpredictable
 from prism_edge.schedule.explain import link_text, rate, seconds, size
 from prism_edge.schedule.policy import choose
+from prism_edge.tables.rows import measured_against
 
 if TYPE_CHECKING:
     from prism_edge.cli.plan_situation import Situation
     from prism_edge.schedule.policy import Decision
 
-WIDTH = 100  # columns where the output is no terminal
+WIDTH = 120  # columns where the output is no terminal
 IN_SECONDS = 10.0  # a table whose slowest plan takes this long is in seconds
 COLUMNS = {
     "request_s": "start",
@@ -43,16 +46,20 @@ def as_dict(found: Situation, decision: Decision) -> dict[str, object]:
         "runner_up": str(decision.runner_up.plan) if decision.runner_up else None,
         "margin": decision.margin,
         "supposed": list(found.supposed),
+        "aim": asdict(found.aim),
         "link": found.link.as_dict() if found.link else None,
         "considered": [_candidate(found, item) for item in decision.considered],
     }
 
 
 def _candidate(found: Situation, item: Prediction | Unpredictable) -> dict[str, object]:
+    drop = drop_of(item.plan, found.costs.drops)
     if isinstance(item, Unpredictable):
-        return {"plan": str(item.plan), "latency_s": None, "reason": item.reason}
+        said = {"latency_s": None, "reason": item.reason}
+        return {"plan": str(item.plan), "accuracy_drop": drop, **said}
     return {
         "plan": str(item.plan),
+        "accuracy_drop": drop,
         "exact": item.plan.exact,
         "extrapolated": item.extrapolated,
         "latency_s": item.latency_s,
@@ -83,7 +90,9 @@ def _print(found: Situation, decision: Decision) -> None:
     unit = "s" if write is _s else "ms"
     caption = f"{unit}; 90 %: nine of ten requests; * the answer approximates"
     table = Table(
-        caption=caption + ("; ~ extrapolated, not measured" if guessed else ""),
+        caption=caption
+        + ("; ~ extrapolated, not measured" if guessed else "")
+        + ("; may lose: accuracy, at worst (? never measured)" if found.costs.drops else ""),
         caption_justify="left",
         box=None,
         pad_edge=False,
@@ -95,6 +104,9 @@ def _print(found: Situation, decision: Decision) -> None:
     energies = any(item.energy_j is not None for item in known)
     if energies:
         table.add_column("energy", justify="right", no_wrap=True)
+    drops = found.costs.drops
+    if drops:
+        table.add_column("may lose", justify="right", no_wrap=True)
     for item in sorted(known, key=lambda item: item.latency_s):
         chosen = item.plan == decision.plan
         marks = ("" if item.plan.exact else " *") + (" ~" if item in guessed else "")
@@ -107,6 +119,9 @@ def _print(found: Situation, decision: Decision) -> None:
         ]
         if energies:
             cells.append("-" if item.energy_j is None else f"{item.energy_j:.3g} J")
+        if drops:
+            drop = drop_of(item.plan, drops)
+            cells.append(("-" if item.plan.exact else "?") if drop is None else f"{drop:.3g}")
         table.add_row(*cells, style="bold green" if chosen else "")
     if known:
         console.print(table)
@@ -134,7 +149,23 @@ def _heading(found: Situation) -> list[str]:
             f"{'half' if costs.links.half_duplex else 'full'} duplex; "
             f"the fit is off by {fit.error:.0%} on average".replace("%", " %")
         )
+    if found.aim.max_accuracy_drop is not None:
+        lines.append(f"{found.aim}, {_measured_on(found)}")
     return lines
+
+
+def _measured_on(found: Situation) -> str:
+    """Where the profile knows accuracy from."""
+    model, said = found.costs.model, {}
+    for row in found.measured.accuracy:
+        if row.model == model and found.costs.drops:
+            against = found.measured.conditions.get(measured_against(model, row.dataset))
+            said[row.dataset] = f"{row.dataset}, n={row.n}" + (
+                f", against {against}" if against else ""
+            )
+    if not said:
+        return f"but no accuracy of {model} was measured: prism-edge evaluate --profile"
+    return f"as measured on {'; '.join(said.values())}"
 
 
 def _ms(value_s: float) -> str:

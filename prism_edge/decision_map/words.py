@@ -26,6 +26,7 @@ class Heading:
     measured: str
     aim: Aim
     supposed: tuple[str, ...] = ()
+    ruled_out: str = ""
 
     @property
     def title(self) -> str:
@@ -51,7 +52,8 @@ class Heading:
     @property
     def how(self) -> str:
         """What is asked for and what is minimised; what is supposed."""
-        parts = (f"{self.tokens} tokens", str(self.aim))
+        aim = f"{self.aim} ({self.ruled_out})" if self.ruled_out else str(self.aim)
+        parts = (f"{self.tokens} tokens", aim)
         return " · ".join((*parts, *(f"what if: {text}" for text in self.supposed)))
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from statistics import median
 from typing import TypeVar
 
 from prism_edge.errors import PrismError
 from prism_edge.plan import Plan
 from prism_edge.report.stats import median_interval
-from prism_edge.report.values import Accuracy, Check, ComputeCost, LinkCost
+from prism_edge.report.values import Accuracy, Allowance, Check, ComputeCost, LinkCost
 from prism_edge.report.values import Costs as CostNumbers
+from prism_edge.schedule.accuracy import drop_of, too_inaccurate, worst_drops
 from prism_edge.schedule.cost import Costs, Prediction, costs_of, predict
 from prism_edge.schedule.link import Line, fit_links
 from prism_edge.tables import ComputeRow, Profile, RequestRow
@@ -20,8 +21,9 @@ _R = TypeVar("_R")
 _K = TypeVar("_K")
 
 
-def costs(profile: Profile) -> CostNumbers:
-    """The numbers of ``profile``; a request it cannot predict says why."""
+def costs(profile: Profile, limit: float | None = None) -> CostNumbers:
+    """The numbers of ``profile``; a request it cannot predict says why. ``limit``: on the drop of
+    accuracy, by which the policy decided."""
     links = fit_links(profile.link)
     checks = _checks(profile)
     errors = [abs(check.error) for check in checks if check.error is not None]
@@ -58,7 +60,24 @@ def costs(profile: Profile) -> CostNumbers:
             )
             for row in profile.accuracy
         ),
+        budget=() if limit is None else tuple(_allowances(profile, limit)),
     )
+
+
+def _allowances(profile: Profile, limit: float) -> Iterator[Allowance]:
+    """Of every plan whose accuracy or time was measured."""
+    for model in (entry.name for entry in profile.models):
+        drops = worst_drops(profile.accuracy, model)
+        rows = [*profile.accuracy, *profile.request]
+        for text in dict.fromkeys(row.plan for row in rows if row.model == model):
+            plan = Plan.parse(text)
+            if not plan.exact:
+                yield Allowance(
+                    model=model,
+                    plan=text,
+                    drop=drop_of(plan, drops),
+                    out=too_inaccurate(plan, drops, limit),
+                )
 
 
 def _compute(profile: Profile) -> tuple[ComputeCost, ...]:

@@ -71,7 +71,7 @@ PAIRS = (
     "speed-up pairs each request with the nearest in time and is the median of those ratios."
 )
 APPROXIMATE = (
-    "Segment Means (prism) approximates. Its accuracy is not in a journal; `prism-edge profile` "
+    "Segment Means (prism) approximates. Its accuracy is not in a journal; `prism-edge evaluate` "
     "puts it into the cost tables."
 )
 

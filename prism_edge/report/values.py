@@ -207,8 +207,21 @@ class Accuracy:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Allowance:
+    """What a plan may lose at worst, None: never measured; ``out``: why the policy may not take it
+    under its budget, None: it may."""
+
+    model: str
+    plan: str
+    drop: float | None
+    out: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Costs:
-    """What the profile says: the tables that the policy decides by, and how well they predict."""
+    """What the profile says: the tables that the policy decides by, and how well they predict.
+
+    ``budget``: of plans that approximate, empty when the policy has none."""
 
     cluster: str
     created: str
@@ -223,6 +236,7 @@ class Costs:
     checks: tuple[Check, ...]
     median_error: float | None
     accuracy: tuple[Accuracy, ...]
+    budget: tuple[Allowance, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -48,16 +48,15 @@ def _below(rows: Iterable[AccuracyRow], exact: Mapping[str, float]) -> list[floa
     return found
 
 
-def drop_of(plan: Plan, drops: Mapping[str, float]) -> float | None:
-    """The most that ``plan`` may lose; None when it was never measured.
+def approximating(plan: Plan) -> Plan:
+    """The part of a plan that is as good as the worst of it: of a hybrid, which samples that part
+    answers is another in every batch."""
+    return plan.parts(plan.p + 1)[-1][0]
 
-    A hybrid is as good as the part of it that approximates: how many of a batch's samples that
-    answers is another number in every batch.
-    """
-    approximating = [part for part, _ in plan.parts(plan.p + 1) if not part.exact]
-    found = [drops.get(str(part)) for part in approximating or [plan]]
-    known = [drop for drop in found if drop is not None]
-    return max(known) if len(known) == len(found) else None
+
+def drop_of(plan: Plan, drops: Mapping[str, float]) -> float | None:
+    """The most that ``plan`` may lose; None when it was never measured."""
+    return drops.get(str(approximating(plan)), drops.get(str(plan)))
 
 
 def too_inaccurate(plan: Plan, drops: Mapping[str, float], limit: float | None) -> str | None:
@@ -81,8 +80,13 @@ def budget_text(
         text += f", {chosen} may lose {drop:.3g}"
     elif drop is not None and drop > limit:  # against another model, and nothing else is there
         text += f", but {chosen} may lose {drop:.3g} itself"
+    return f"{text} ({ruled_out(plans, drops, limit)})"
+
+
+def ruled_out(plans: Iterable[Plan], drops: Mapping[str, float], limit: float) -> str:
+    """``out: 3 may lose more, 5 never measured``."""
     out = [plan for plan in plans if too_inaccurate(plan, drops, limit)]
     never = sum(drop_of(plan, drops) is None for plan in out)
-    told = [(len(out) - never, "may lose more"), (never, "never measured")]
-    said = [f"{count} {what}" for count, what in told if count]
-    return f"{text} ({'out: ' + ', '.join(said) if said else 'no plan is out'})"
+    counts = {"may lose more": len(out) - never, "never measured": never}
+    said = [f"{count} {what}" for what, count in counts.items() if count]
+    return f"out: {', '.join(said)}" if said else "no plan is out"

@@ -93,3 +93,20 @@ def test_conditions_travel_along() -> None:
     assert found.warnings == ("edge-2: compute of batch 4 was not stable",)
     (accuracy,) = found.accuracy
     assert (accuracy.value, accuracy.low, accuracy.n) == (0.986, 0.968, 360)
+
+
+def test_a_budget_says_of_every_plan_that_approximates_whether_it_may_be_taken() -> None:
+    assert costs(synthetic_profile()).budget == ()  # there is none
+    known = synthetic_profile()
+    drop = replace(known.accuracy[0], metric="drop", value=0.01, ci_low=0.0, ci_high=0.02)
+    measured = replace(known, accuracy=(drop,))
+    for limit, out in ((0.03, None), (0.005, "its accuracy may be 0.02 lower")):
+        rows = {row.plan: row for row in costs(measured, limit).budget}
+        assert not any(Plan.parse(plan).exact for plan in rows)
+        row = rows["prism:p=2,l=10,dtype=fp16"]
+        assert row.drop == 0.02
+        assert (row.out is None) == (out is None)
+        assert out is None or out in str(row.out)
+    (never,) = costs(replace(known, accuracy=()), 0.03).budget
+    assert never.drop is None
+    assert "never measured" in str(never.out)

@@ -215,3 +215,11 @@ def test_figures_are_there_for_wide_and_narrow_pages(full: str) -> None:
 
 def test_the_same_report_is_the_same_page(full: str) -> None:
     assert page(numbers(synthetic(), synthetic_profile())) == full
+
+
+def test_a_budget_is_on_the_page_with_what_it_rules_out() -> None:
+    text = page(numbers(synthetic(), synthetic_profile(), Aim(max_accuracy_drop=0.005)))
+    checked(text)
+    assert "The budget: least latency, at most 0.005 less accuracy" in text
+    assert "was never measured, and at most 0.005 may be lost" in text
+    assert "The budget:" not in page(numbers(synthetic(), synthetic_profile(), Aim()))
