@@ -15,7 +15,7 @@ from prism_edge.report.values import Costs as CostNumbers
 from prism_edge.schedule.accuracy import drop_of, too_inaccurate, worst_drops
 from prism_edge.schedule.cost import Costs, Prediction, costs_of, predict
 from prism_edge.schedule.link import Line, fit_links
-from prism_edge.tables import ComputeRow, Profile, RequestRow
+from prism_edge.tables import AccuracyRow, ComputeRow, Profile, RequestRow
 
 _R = TypeVar("_R")
 _K = TypeVar("_K")
@@ -68,7 +68,7 @@ def _allowances(profile: Profile, limit: float) -> Iterator[Allowance]:
     """Of every plan whose accuracy or time was measured."""
     for model in (entry.name for entry in profile.models):
         drops = worst_drops(profile.accuracy, model)
-        rows = [*profile.accuracy, *profile.request]
+        rows: list[AccuracyRow | RequestRow] = [*profile.accuracy, *profile.request]
         for text in dict.fromkeys(row.plan for row in rows if row.model == model):
             plan = Plan.parse(text)
             if not plan.exact:

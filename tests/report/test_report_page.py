@@ -13,6 +13,7 @@ from synthetic_profile import synthetic_profile
 from prism_edge.energy.rows import EventRow, JournalData, RequestRow
 from prism_edge.report.numbers import numbers
 from prism_edge.report.page import LAST_BATCHES, page
+from prism_edge.schedule.events import Aim
 
 HOSTILE = "<script>alert('$x$')</script> & \"<b>\" 模型 \x01"
 VOID = {"meta", "br", "img", "link", "input", "hr"}
