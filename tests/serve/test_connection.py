@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -27,7 +28,7 @@ from prism_edge.serve.tls import trusting
 if sys.version_info < (3, 11):  # whose asyncio never closes a TLS transport that was lost
     pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-SOON_S = 0.2
+SOON_S = 0.5
 NEVER_S = 3600.0
 HEAD = b"POST /%s HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
 CHUNKED = b"POST /wait HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -40,13 +41,14 @@ class Server:
     """
 
     def __init__(self, patience_s: float, limit: int, tls: Path | None) -> None:
-        self.protocol = type("Hurried", (Connection,), {"patience_s": patience_s, "limit": limit})
+        self.patience_s = patience_s  # with connections that are made from now on
+        self.protocol = type("Hurried", (self.connection(),), {"limit": limit})
         self.trust = None if tls is None else trusting(tls / "authority.crt")
         self.listener = listen("127.0.0.1", 0)
         self.port = self.listener.getsockname()[1]
         self.gone = threading.Event()
         self.reading = threading.Semaphore(0)
-        self.server = type("Hurried", (accept.Server,), {"handshake_s": patience_s})(
+        self.server = type("Hurried", (accept.Server,), {"handshake_s": NEVER_S})(
             uvicorn.Config(
                 self.app,
                 interface="asgi3",
@@ -59,6 +61,17 @@ class Server:
             )
         )
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listener]})
+
+    def connection(self) -> type[Connection]:
+        """One that keeps the patience of the moment in which it was made."""
+        server = self
+
+        class Hurried(Connection):
+            def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+                self.patience_s = server.patience_s
+                super().connection_made(transport)
+
+        return Hurried
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = Response(b"done")
@@ -103,15 +116,25 @@ class Server:
         return httpx.Client(base_url=self.url, timeout=60, trust_env=False, verify=verify)
 
     def ask(self, path: str = "/") -> httpx.Response:
-        with self.client() as client:
-            return client.get(path)
+        """The answer to somebody who is given all the time there is."""
+        patience_s, self.patience_s = self.patience_s, NEVER_S
+        handshake_s, self.server.handshake_s = self.server.handshake_s, NEVER_S
+        try:
+            with self.client() as client:
+                return client.get(path)
+        finally:
+            self.patience_s, self.server.handshake_s = patience_s, handshake_s
 
 
 @contextmanager
 def running(
-    patience_s: float = NEVER_S, limit: int = 1000, tls: Path | None = None
+    patience_s: float = NEVER_S,
+    limit: int = 1000,
+    tls: Path | None = None,
+    handshake_s: float = NEVER_S,
 ) -> Iterator[Server]:
     found = Server(patience_s, limit, tls)
+    found.server.handshake_s = handshake_s
     with found.listener:
         found.thread.start()
         try:
@@ -218,12 +241,12 @@ def test_who_takes_nothing_of_a_reply_is_dropped(either: Path | None) -> None:
 
 
 def test_who_takes_a_reply_slowly_gets_all_of_it(either: Path | None) -> None:
-    with running(5 * SOON_S, tls=either) as server, server.connect() as slow:
+    with running(2.0, tls=either) as server, server.connect() as slow:
         slow.sendall(b"GET /lots HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         received = bytearray()
         while piece := slow.recv(1 << 14):
             received += piece
-            threading.Event().wait(SOON_S / 200)
+            threading.Event().wait(0.002)
         assert len(received.partition(b"\r\n\r\n")[2]) == 1 << 25
 
 
@@ -347,14 +370,14 @@ HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"  # the beginning of one
 
 @pytest.mark.parametrize("sent", [b"", HELLO])
 def test_a_handshake_that_is_not_finished_is_closed(sent: bytes, tls: Path) -> None:
-    with running(SOON_S, tls=tls) as server, server.knock() as slow:
+    with running(tls=tls, handshake_s=SOON_S) as server, server.knock() as slow:
         slow.sendall(sent)
         assert everything(slow) == b""
         assert server.ask().status_code == 200
 
 
 def test_a_handshake_of_a_byte_now_and_then_is_closed(tls: Path) -> None:
-    with running(SOON_S, tls=tls) as server, server.knock() as slow:
+    with running(tls=tls, handshake_s=SOON_S) as server, server.knock() as slow:
         trickle(slow, HELLO[:1])
         assert server.ask().status_code == 200
 
