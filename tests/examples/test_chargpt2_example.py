@@ -33,6 +33,13 @@ def generations(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("generations")
 
 
+@pytest.fixture
+def plot(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    pytest.importorskip("matplotlib")
+    monkeypatch.syspath_prepend(EXAMPLE)
+    return importlib.import_module("plot")
+
+
 def library(root: Path, names: list[str]) -> Path:
     for name in names:
         path = root / name
@@ -126,3 +133,11 @@ def test_answers_after_an_exact_prefill_are_the_exact_ones(
     assert [score.value for score in generations.compared(other, exact)] == pytest.approx(
         [1, 2 / 3, (5 + 64 + 64) / 3]
     )
+
+
+def test_the_plot_counts_the_bytes_between_blocks(plot: ModuleType) -> None:
+    rows, width, exchanges = 16, 128, 5
+    sent = plot.between_blocks(Plan.parse("prism:p=2,l=16,dtype=fp16"))
+    assert sent == exchanges * rows * width * 2
+    codes = plot.between_blocks(Plan.parse("astra:p=2,g=4"))
+    assert codes == exchanges * 128 * 4 * 10 // 8
