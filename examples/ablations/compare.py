@@ -1,7 +1,7 @@
 """What a plan scores when its segment means are done otherwise, sample by sample against as it is.
 
 python examples/ablations/compare.py --model examples/digits/checkpoint --data test.npz \
-    --plans "prism:p=2,l=4;prism:p=2,l=8" --variants "uncounted;tiles;tiles+spread"
+    --plans "prism:p=2,l=4;prism:p=2,l=8" --variants "uncounted;strips;strips+spread"
 """
 
 from __future__ import annotations
@@ -40,7 +40,11 @@ def outputs(variant: str, model: Model, plan: Plan, samples: Samples) -> Arrays:
 
 
 def compare(
-    model: Model, samples: Samples, plans: list[Plan], variants: list[str], wanted: set[str]
+    model: Model,
+    samples: Samples,
+    plans: list[Plan],
+    variants: list[str],
+    wanted: set[str],
 ) -> Iterator[Row]:
     """A row for every plan, variant and ``wanted`` metric (none: all). How much worse it is than
     the exact model, and than the plan as it is, is told sample by sample."""

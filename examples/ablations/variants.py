@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
 from prism_edge.exchange import Exchange
+from prism_edge.families.curve import along_curve
 from prism_edge.families.model import Model, Tensors
 from prism_edge.layout import Layout, segment_sizes, token_layout
 from prism_edge.plan import Plan
@@ -185,43 +186,23 @@ def without_sinks(model: Model) -> Model:
     return twin
 
 
-def tiled(model: Model) -> Model:
-    """The same ViT, whose patches come in the order of Hilbert's curve: runs of them are tiles.
-
-    Without a causal mask attention does not see the order of rows, and positions are embedded.
-    """
-    assert not model.shape.causal
+def strips(model: Model) -> Model:
+    """The same ViT, whose patches come row by row: segments are strips of a picture, not tiles."""
     lead = int(model.shape.class_token)
-    side = math.isqrt(model.shape.tokens - lead)
-    cells = [(row, column) for row in range(side) for column in range(side)]
-    curve = sorted(cells, key=partial(place_on_curve, 1 << (side - 1).bit_length()))
-    order = [*range(lead), *(lead + row * side + column for row, column in curve)]
-    back = torch.tensor(order).argsort()
+    curve = torch.tensor(along_curve(math.isqrt(model.shape.tokens - lead)))
+    back = torch.cat([torch.arange(lead), lead + curve.argsort()])
+    there = torch.cat([torch.arange(lead), lead + curve])
     twin = copy.copy(model)
 
     def embed(part: Tensors, start: int, stop: int) -> Tensor:
-        assert (start, stop) == (0, len(order))
-        return model.embed(part, start, stop)[:, order]
+        assert (start, stop) == (0, len(back))
+        return model.embed(part, start, stop)[:, back]
 
     def head(rows: Tensor) -> Tensors:
-        return model.head(rows[:, back] if rows.shape[1] == len(order) else rows)
+        return model.head(rows[:, there] if rows.shape[1] == len(there) else rows)
 
     twin.embed, twin.head = embed, head  # type: ignore[method-assign]
     return twin
-
-
-def place_on_curve(side: int, cell: tuple[int, int]) -> int:
-    """How far along Hilbert's curve over side x side cells, a power of 2, a cell lies (1891)."""
-    (y, x), place, step = cell, 0, side // 2
-    while step:
-        right, down = int(x & step > 0), int(y & step > 0)
-        place += step * step * ((3 * right) ^ down)
-        if not down:
-            if right:
-                x, y = side - 1 - x, side - 1 - y
-            x, y = y, x
-        step //= 2
-    return place
 
 
 Make = Callable[..., Rank]
@@ -256,7 +237,7 @@ VARIANTS = {
     "padded": Variant(rank=lambda blocks: Padded),
     "no-sinks": Variant(twin=without_sinks),
     "spread": Variant(rank=lambda blocks: partial(Spread, blocks=blocks), more_bytes=_spread_bytes),
-    "tiles": Variant(twin=tiled),
+    "strips": Variant(twin=strips),
     "salient1": _salient(1),
     "salient2": _salient(2),
     "salient4": _salient(4),
@@ -271,7 +252,7 @@ VARIANTS = {
 
 def answer(variant: str, model: Model, plan: Plan, prepared: Tensors) -> Tensors:
     """The outputs of prepared inputs under a variant of ``plan``; ``+`` joins variants that do not
-    both change the ranks (``tiles+spread``)."""
+    both change the ranks (``strips+spread``)."""
     make: Make = Rank
     for name in variant.split("+"):
         make_one = VARIANTS[name].rank(model.blocks)

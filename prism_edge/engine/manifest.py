@@ -14,7 +14,7 @@ from prism_edge.errors import ClusterError, PlanError
 from prism_edge.plan import Plan
 
 MANIFEST_BYTES = 8192
-PROTOCOL = 3  # of the messages between ranks; raised by a change that an older board would misread
+PROTOCOL = 4  # of the messages between ranks; raised by a change that an older board would misread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,7 @@
 """Vision Transformer on Hugging Face checkpoints: ViTModel, ViTForImageClassification.
 
+Attention does not see the order of patches, as their positions are embedded. So ranks own them, and
+take means of them, along a curve on which neighbours are near each other in the picture too.
 Letters: B batch, C channels, S patch side, N = 1 + patches, D width.
 """
 
@@ -14,6 +16,7 @@ from torch.nn.functional import linear
 
 from prism_edge.errors import InputError, ModelError
 from prism_edge.families.checkpoint import Checkpoint
+from prism_edge.families.curve import along_curve
 from prism_edge.families.model import Model, Tensors, TensorSpec, activation
 from prism_edge.layout import ModelShape
 from prism_edge.tensors.block import Affine, Block, Norm
@@ -36,10 +39,13 @@ class Vit(Model):
             )
         self._side, self._image, self._channels = side, image, channels
         patches = (image // side) ** 2
+        self._order = torch.tensor(along_curve(image // side))
+        self._back = torch.cat([torch.zeros(1), 1 + self._order.argsort()]).long()
         self._weight = tensor("embeddings.patch_embeddings.projection.weight").flatten(1)
         self._bias = tensor("embeddings.patch_embeddings.projection.bias")
         self._class_token = tensor("embeddings.cls_token")
-        self._position = tensor("embeddings.position_embeddings")
+        position = tensor("embeddings.position_embeddings")
+        self._position = torch.cat([position[:, :1], position[:, 1 + self._order]], dim=1)
         eps = get("layer_norm_eps")
         self._norm = Norm(tensor("layernorm.weight"), tensor("layernorm.bias"), eps)
         scale, shift = _normalisation(
@@ -102,7 +108,8 @@ class Vit(Model):
                 raise InputError("pixel_values holds NaN or infinite values")
         side, grid = self._side, self._image // self._side
         tiles = pixels.view(-1, self._channels, grid, side, grid, side).permute(0, 2, 4, 1, 3, 5)
-        return {"patches": tiles.reshape(pixels.shape[0], grid * grid, -1)}  # [B,N-1,C*S*S]
+        # one behind the other along the curve  -> [B,N-1,C*S*S]
+        return {"patches": tiles.reshape(pixels.shape[0], grid * grid, -1)[:, self._order]}
 
     def part(self, prepared: Tensors, start: int, stop: int) -> Tensors:
         return {"patches": prepared["patches"][:, max(start - 1, 0) : stop - 1]}
@@ -122,7 +129,7 @@ class Vit(Model):
         hidden = self._norm(rows)
         if self._classifier is not None:
             return {"logits": self._classifier(hidden[:, 0])}
-        outputs = {"last_hidden_state": hidden}
+        outputs = {"last_hidden_state": hidden[:, self._back]}
         if self._pooler is not None:
             outputs["pooler_output"] = self._pool(self._pooler(hidden[:, 0]))
         return outputs

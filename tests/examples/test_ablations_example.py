@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -121,31 +120,25 @@ def test_sinks_stand_apart_only_where_they_are_said_to() -> None:
     assert error(apart, rows("plain", net, "prism:p=2,l=3", x)) > WRONG
 
 
-def test_runs_along_the_curve_are_tiles() -> None:
-    cells = [(row, column) for row in range(8) for column in range(8)]
-    curve = sorted(cells, key=lambda cell: variants.place_on_curve(8, cell))
-    steps = [abs(a - c) + abs(b - d) for (a, b), (c, d) in pairwise(curve)]
-    assert set(steps) == {1}
-    for start in range(0, 64, 16):
-        tile = curve[start : start + 16]
-        assert {(row // 4, column // 4) for row, column in tile} == {
-            (tile[0][0] // 4, tile[0][1] // 4)
-        }
-
-
-def test_tiles_are_exact_with_a_row_for_every_token() -> None:
-    for architecture, prefix, size in (
-        ("ViTForImageClassification", "vit.", 32),
-        ("ViTModel", "", 24),  # 3 x 3 patches: not all cells of a curve of 4 x 4
-    ):
-        made = checkpoints.vit(architecture, image_size=size)
-        model = Vit(checkpoints.in_memory(*made, prefix))
-        inputs = model.prepare({"pixel_values": noise(3, 3, size, size)})
-        plan = Plan.parse(f"prism:p=2,l={-(-model.shape.tokens // 2)}")
-        exact = simulate(model, Plan.parse("local"), inputs)
-        found = variants.answer("tiles", model, plan, inputs)
-        for name, expected in exact.items():
-            assert error(found[name], expected) < CLOSE
+@pytest.mark.parametrize(
+    ("architecture", "prefix", "size"),
+    # the latter: 3 x 3 patches, not all cells of a curve of 4 x 4
+    [("ViTForImageClassification", "vit.", 32), ("ViTModel", "", 24)],
+)
+def test_strips_are_patches_in_rows(architecture: str, prefix: str, size: int) -> None:
+    made = checkpoints.vit(architecture, image_size=size)
+    model = Vit(checkpoints.in_memory(*made, prefix))
+    inputs = model.prepare({"pixel_values": noise(3, 3, size, size)})
+    plan = Plan.parse(f"prism:p=2,l={-(-model.shape.tokens // 2)}")
+    exact = simulate(model, Plan.parse("local"), inputs)
+    for name, found in variants.answer("strips", model, plan, inputs).items():
+        assert error(found, exact[name]) < CLOSE
+    blank = {"patches": torch.zeros_like(inputs["patches"])}
+    positions = made[1][f"{prefix}embeddings.position_embeddings"]
+    for twin, close in ((variants.strips(model), True), (model, False)):
+        found = twin.embed(blank, 0, model.shape.tokens)[:1]
+        off = error(found[:, -1] - found[:, 1], positions[:, -1] - positions[:, 1])
+        assert off < CLOSE if close else off > WRONG
 
 
 def test_what_travels_besides_rows_is_counted() -> None:
@@ -154,7 +147,7 @@ def test_what_travels_besides_rows_is_counted() -> None:
     sent = {name: variants.bytes_sent(name, net, plan, 24) - plain for name in variants.VARIANTS}
     # 6 messages after the first one, which every rank of a text model makes itself; in the 3 of the
     # first rank the sink needs nothing
-    assert sent["plain"] == sent["tiles"] == sent["uncounted"] == 0
+    assert sent["plain"] == sent["strips"] == sent["uncounted"] == 0
     assert sent["salient1"] == 6
     assert sent["clusters"] == 3 * 3 + 3 * 4
     assert sent["spread"] == (3 * 3 + 3 * 4) * 4 * 2

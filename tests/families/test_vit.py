@@ -14,9 +14,12 @@ from torch.nn.functional import conv2d
 
 from prism_edge.errors import InputError, ModelError
 from prism_edge.families import load
+from prism_edge.families.curve import along_curve
 from prism_edge.families.model import Model
 from prism_edge.families.vit import Vit
 from prism_edge.tensors.segments import segment_means
+
+ORDER = [0, *(1 + cell for cell in along_curve(4))]
 
 
 def vit(**changes: object) -> Vit:
@@ -24,14 +27,14 @@ def vit(**changes: object) -> Vit:
 
 
 def by_convolution(pixels: Tensor) -> Tensor:
-    """Embeddings of all tokens, as Hugging Face computes them.  [B,C,S,S] -> [B,N,D]"""
+    """Embeddings of all tokens by Hugging Face's way, in our order.  [B,C,S,S] -> [B,N,D]"""
     _, weights = checkpoints.vit()
     at = "vit.embeddings."
     projection = f"{at}patch_embeddings.projection"
     x = conv2d(pixels, weights[f"{projection}.weight"], weights[f"{projection}.bias"], stride=8)
     x = x.flatten(2).transpose(1, 2)
     x = torch.cat([weights[f"{at}cls_token"].expand(len(x), -1, -1), x], dim=1)
-    return x + weights[f"{at}position_embeddings"]
+    return (x + weights[f"{at}position_embeddings"])[:, ORDER]
 
 
 def embed(model: Model, pixels: Tensor) -> Tensor:
@@ -63,7 +66,7 @@ def test_mean_patches_are_mean_embeddings() -> None:
     model, sizes = vit(), [3, 5, 8]
     prepared = model.prepare({"pixel_values": noise(2, 3, 32, 32)})
     embeddings = model.embed(prepared, 0, 17)[:, 1:]
-    position = checkpoints.vit()[1]["vit.embeddings.position_embeddings"][:, 1:]
+    position = checkpoints.vit()[1]["vit.embeddings.position_embeddings"][:, ORDER[1:]]
     means = {"patches": segment_means(prepared["patches"], sizes, None)}
     start = 1  # positions 1 to 3 are added here, and taken off again
     of_means = model.embed(means, start, start + 3) - position[:, :3]
