@@ -55,7 +55,10 @@ def approximating(plan: Plan) -> Plan:
 
 
 def drop_of(plan: Plan, drops: Mapping[str, float]) -> float | None:
-    """The most that ``plan`` may lose; None when it was never measured."""
+    """The most that ``plan`` may lose; None when it was never measured. An exact one loses what
+    local does, which is something only against another model."""
+    if plan.exact:
+        return drops.get(str(LOCAL))
     return drops.get(str(approximating(plan)), drops.get(str(plan)))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -17,16 +16,6 @@ import torch
 from transformers import ViTForImageClassification
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
-
-
-@pytest.fixture(scope="module")
-def data() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("digits_data", EXAMPLE / "data.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def right_answers(data: ModuleType, damage: float = 0.0) -> int:

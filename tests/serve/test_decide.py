@@ -467,8 +467,33 @@ def test_energy_may_choose_otherwise_than_latency(tmp_path: Path) -> None:
 
 def test_a_budget_of_accuracy_forbids_what_was_never_evaluated(tmp_path: Path) -> None:
     policy = PolicySettings(max_accuracy_drop=0.01)
-    choice = choose(deciding(tmp_path, policy=policy))
+    decider = deciding(tmp_path, policy=policy)
+    choice = choose(decider)
     assert choice.plan.exact
+    assert "at most 0.01 less accuracy (out: " in choice.why
+    assert "never measured)" in choice.why
+    # who names a plan gets it, and is told
+    named = choose(decider, wanted=PRISM)
+    assert named.plan == PRISM
+    assert named.why == (
+        "asked for by the request; not for the policy to take: its accuracy was never measured, "
+        "and at most 0.01 may be lost"
+    )
+    assert choose(decider, wanted=LOCAL).why == "asked for by the request"
+    exact = deciding(tmp_path, policy=PolicySettings(exact=True))
+    assert "the policy may take exact plans only" in choose(exact, wanted=PRISM).why
+
+
+@pytest.mark.parametrize(("limit", "taken"), [(0.02, PRISM), (0.005, None)])
+def test_a_budget_is_spent_on_what_was_measured(
+    limit: float, taken: Plan | None, tmp_path: Path
+) -> None:
+    row = {"model": "net", "plan": str(PRISM), "dataset": "d", "n": 500}
+    drop = tables.AccuracyRow(**row, metric="drop", value=0.0, ci_low=-0.01, ci_high=0.01)  # type: ignore[arg-type]
+    made = replace(profile(segments=(10,), bandwidth_bps=FAST), accuracy=(drop,))
+    choice = choose(deciding(tmp_path, made, policy=PolicySettings(max_accuracy_drop=limit)))
+    assert (choice.plan == PRISM) == (taken is not None)
+    assert choice.plan == PRISM or choice.plan.exact
 
 
 def test_a_deadline_reaches_the_policy(tmp_path: Path) -> None:
