@@ -43,7 +43,7 @@ def steady_host(root: Path, name: str, mw: int) -> LocalHost:
 
 def wait_until(true: Callable[[], T | None]) -> T:
     """What ``true`` says in the end: on a busy machine lines come late, and windows have gaps."""
-    deadline_s = time.monotonic() + 30
+    deadline_s = time.monotonic() + 100
     while not (found := true()):
         assert time.monotonic() < deadline_s
         time.sleep(0.01)
@@ -61,7 +61,8 @@ def test_a_meter_knows_windows_that_its_samples_cover(tmp_path: Path) -> None:
         assert meter.mean_w(stamps[1] + 1e-4, stamps[2] - 1e-4) is None  # no sample inside
         assert meter.mean_w(stamps[-1] + 100, stamps[-1] + 101) is None  # nothing was read then
         assert meter.mean_w(stamps[0] - 10, stamps[10]) is None  # nor before it began
-        assert (meter.rule, meter.problem) == ("VDD_IN", None)
+        assert meter.rule == "VDD_IN"
+        wait_until(lambda: meter.problem is None)
     finally:
         meter.close()
 
@@ -90,7 +91,7 @@ def test_a_cluster_spends_what_all_its_boards_do_or_nothing_is_said(tmp_path: Pa
         assert [sensors.power(rank) for rank in (0, 1)] == ["modelled", "modelled"]
         assert sensors.facts(0)["power_rail"] == "VDD_IN"
         assert sensors.request_s > 0
-        assert sensors.warnings() == []
+        wait_until(lambda: not sensors.warnings())
     with start_sensors(hosts[1:], boards[1:]) as sensors:
         assert sensors.rest(0.5)[1] is None
         now_s = time.monotonic()
@@ -159,7 +160,7 @@ def test_a_board_without_tegrastats_is_said(tmp_path: Path) -> None:
 
 def test_conditions_are_read_while_the_sweep_runs() -> None:
     with start_sensors([LocalHost(name="edge-1")], [board("edge-1", "none")]) as sensors:
-        found = sensors.conditions()
+        found = wait_until(sensors.conditions)
         assert float(found["load_average_max"]) >= float(found["load_average_median"]) >= 0
         assert found["memory_available_min edge-1"].endswith(" MB")
         assert sensors.changed(0) is None
@@ -182,6 +183,7 @@ def test_without_sensors_nothing_is_known() -> None:
 def test_a_reader_that_does_not_start_is_waited_for_no_longer() -> None:
     watcher = Watcher(LocalHost(name="edge-1", env={"PYTHONHOME": "/nowhere"}))
     try:
+        wait_until(lambda: watcher._lines.why_ended)
         watcher.await_first()
         assert not watcher.states
         (warning,) = Sensors(["edge-1"], [None], [watcher]).warnings()
@@ -194,8 +196,7 @@ def test_a_reader_that_does_not_start_is_waited_for_no_longer() -> None:
 
 def test_a_reader_that_dies_is_said() -> None:
     with start_sensors([LocalHost(name="edge-1")], [board("edge-1", "none")]) as sensors:
-        wait_until(lambda: sensors._watchers[0].states)
-        assert sensors.warnings() == []
+        wait_until(lambda: not sensors.warnings())
         process = sensors._watchers[0]._lines._process
         assert process is not None
         process.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -23,7 +24,7 @@ from prism_edge.settings import read_settings
 
 pytestmark = [
     *(pytest.mark.gloo, pytest.mark.lab, pytest.mark.ssh, pytest.mark.slow),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
 ]
 
 ENGINE = "prism_edge.engine.main"
@@ -71,7 +72,7 @@ def test_on_a_mesh_engines_are_to_meet_there(boards: SshBoards, cluster: Path) -
 
 def test_two_boards_are_profiled_from_one_command(boards: SshBoards, cluster: Path) -> None:
     argv = profile_argv(cluster, "--quick", "--json")
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["directory"] == str(cluster.parent / "tables")
     profile = tables.read(cluster.parent / "tables")
@@ -92,9 +93,12 @@ def test_a_board_lost_half_way_is_named_and_no_engine_is_left(
 ) -> None:
     """And the profile goes on where it was when the board is back."""
     argv, pipe = profile_argv(cluster, "--quick"), subprocess.PIPE
+    boards.lab.set_link(
+        "edge-2", rate_bps=1e6
+    )  # what it exchanges lasts longer than any delay here
     with subprocess.Popen(argv, stdout=pipe, stderr=pipe, text=True) as command:
         try:
-            until_s = time.monotonic() + 100
+            until_s = time.monotonic() + 280
             while not (engines := boards.running("edge-2", ENGINE)):
                 assert command.poll() is None, command.communicate()
                 assert time.monotonic() < until_s
@@ -103,10 +107,12 @@ def test_a_board_lost_half_way_is_named_and_no_engine_is_left(
             progress = command.stderr.readline()  # it is measuring
             assert " %  " in progress, progress + command.stderr.read()
             for pid in boards.running("edge-2", "sshd: root@notty"):
-                os.kill(pid, signal.SIGKILL)
-            _, said = command.communicate(timeout=100)
+                with contextlib.suppress(ProcessLookupError):  # of an earlier session, and ending
+                    os.kill(pid, signal.SIGKILL)
+            _, said = command.communicate(timeout=280)
         finally:
             command.kill()
+            boards.lab.set_link("edge-2", rate_bps=100e6)
     assert engines
     assert command.returncode == 1, said
     assert said.rpartition("error: ")[2].startswith("not finished: board edge-2: ")
@@ -115,7 +121,7 @@ def test_a_board_lost_half_way_is_named_and_no_engine_is_left(
     for board in boards.boards():
         assert gone(boards, board.name, ENGINE)
     resumed = [*argv, "--resume"]
-    done = subprocess.run(resumed, capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run(resumed, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
     assert {row.board for row in tables.read(cluster.parent / "tables").compute} == {
         "edge-1",
