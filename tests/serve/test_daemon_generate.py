@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,9 @@ def boards(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
 
 def client(daemon: Serving) -> httpx.Client:
     headers = {"Authorization": f"Bearer {daemon.token}"} if daemon.token else {}
-    return httpx.Client(base_url=daemon.url, headers=headers, trust_env=False, timeout=PATIENCE_S)
+    return httpx.Client(
+        base_url=daemon.url, headers=headers, trust_env=False, verify=False, timeout=PATIENCE_S
+    )
 
 
 def generate(daemon: Serving, text: str = PROMPT, **parameters: Any) -> dict[str, Any]:
@@ -152,14 +155,18 @@ def test_a_client_that_hangs_up_stops_its_generation(alone: Serving) -> None:
         return seen == 1 and "hung up after" in str(alone.status()["last"][0]["error"])
 
     until(hung_up, "a row of who hung up")
-    asked = client(alone)
-    with pytest.raises(httpx.ReadTimeout):
-        asked.post(
-            "/v2/models/gpt2/generate",
-            json={"text_input": PROMPT, "parameters": LONG},
-            timeout=httpx.Timeout(60, read=0.05),
-        )
-    asked.close()
+
+    def gave_up() -> bool:
+        with client(alone) as asked, suppress(httpx.ReadTimeout):
+            asked.post(
+                "/v2/models/gpt2/generate",
+                json={"text_input": PROMPT, "parameters": LONG},
+                timeout=httpx.Timeout(60, read=0.05),
+            )
+            return False
+        return True
+
+    until(gave_up, "a client that does not wait for the end")
     until(lambda: alone.status()["generations"] == 0, "no generation under way")
     counted = alone.get("/metrics").text
     assert 'method="none",model="gpt2",outcome="cancelled"' in counted
@@ -170,8 +177,21 @@ def test_the_requests_own_limit_is_one_event_more(alone: Serving) -> None:
         asked = {"text_input": PROMPT, "parameters": {**LONG, "timeout": 1}}
         assert http.post("/v2/models/gpt2/generate", json=asked).status_code == 504
         assert http.post("/v2/models/gpt2/generate_stream", json=asked).status_code == 504
-    with streaming(alone, **LONG, timeout=40_000) as events:
-        last = list(events)[-1]
+    limits_ms = itertools.cycle((40, 80, 160, 320, 640))
+
+    def cut_short() -> dict[str, Any] | None:
+        """What came last of an answer that was begun in time and not ended: the machine decides
+        how long that takes."""
+        parameters = {**LONG, "timeout": next(limits_ms) * 1000}
+        asked = {"text_input": PROMPT, "parameters": parameters}
+        with client(alone) as http:
+            reply = http.post("/v2/models/gpt2/generate_stream", json=asked)
+        assert reply.status_code in (200, 504), reply.text
+        lines = [line for line in reply.text.splitlines() if line.startswith("data: ")]
+        last: dict[str, Any] = json.loads(lines[-1].removeprefix("data: ")) if lines else {}
+        return None if last.get("done", not lines) else last
+
+    last = until(cut_short, "an answer that was begun and not ended")
     assert set(last) == {"error"}
     assert "no token within" in last["error"]
 
@@ -180,10 +200,10 @@ def test_the_requests_own_limit_is_one_event_more(alone: Serving) -> None:
 def test_the_leaders_engine_lost_on_the_way_costs_no_token(
     options: dict[str, Any], alone: Serving
 ) -> None:
-    whole = generate(alone, **LONG, **options)["text_output"]
+    whole, engine = generate(alone, **LONG, **options)["text_output"], alone.engine()
     with streaming(alone, **LONG, **options) as events:
         pieces = [next(events), next(events)]
-        os.kill(alone.engine(), signal.SIGKILL)
+        os.kill(engine, signal.SIGKILL)
         pieces += list(events)
     assert text_of(pieces) == whole
     assert len(pieces) == 1500
@@ -196,10 +216,10 @@ def test_a_worker_lost_on_the_way_is_not_missed(boards: Pair) -> None:
     leader = boards.together().leader
     parameters = {"max_tokens": 1500, "plan": VOLTAGE}
     whole = generate(leader, **parameters)["text_output"]
-    epoch = leader.status()["epoch"]
+    epoch, engine = leader.status()["epoch"], boards.worker.engine()
     with streaming(leader, **parameters) as events:
         pieces = [next(events)]
-        os.kill(boards.worker.engine(), signal.SIGKILL)
+        os.kill(engine, signal.SIGKILL)
         pieces += list(events)
     assert text_of(pieces) == whole
     assert pieces[-1]["parameters"]["plan"] == VOLTAGE

@@ -49,6 +49,14 @@ def events(journal: Path) -> list[Event]:
     return [from_json(row.event) for _, row in decisions(journal)]
 
 
+def kept(journal: Path) -> set[str | None]:
+    """The requests that the journal has, each with its decision."""
+    asked = {
+        row.request for _, row in decisions(journal) if isinstance(from_json(row.event), Asked)
+    }
+    return asked & {request.id for request in read(journal).requests}
+
+
 def replayed(journal: Path, profile: Path, code: int = 0) -> dict[str, Any]:
     argv = [sys.executable, "-m", "prism_edge", "plan", "--replay", str(journal)]
     argv += ["--profile", str(profile), "--json"]
@@ -84,18 +92,14 @@ def test_a_leaders_day_replays(tmp_path: Path) -> None:
         boards.together()
         ask(boards, 6)
         asked = 12 + 3 + 6
-        until(
-            lambda: sum(isinstance(event, Asked) for event in events(journal)) >= asked - 1,
-            "the decisions in the journal",
-        )
+        until(lambda: len(kept(journal)) >= asked - 1, "decisions and their requests")
         boards.leader.process.kill()
         boards.leader.ended()
     found = replayed(journal, profile)
     assert found["decisions"] == found["equal"] >= asked - 1
     assert found["not_replayed"] == 0
     assert len(found["starts"]) == sum(isinstance(event, Started) for event in events(journal)) == 2
-    named = {row.request for _, row in decisions(journal)} - {None}
-    assert len(named & {request.id for request in read(journal).requests}) >= asked - 1
+    assert len(kept(journal)) >= asked - 1
 
     # the control: the first decision, as if it had had another reason
     first = min(number for number, row in decisions(journal) if row.plan is not None)

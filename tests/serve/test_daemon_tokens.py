@@ -36,17 +36,18 @@ def test_a_board_with_another_token_is_no_member(tmp_path: Path) -> None:
         for headers in ({}, {"Authorization": "Bearer open"}, {"Authorization": "sesame"}):
             for path in PATHS:
                 reply = httpx.post(
-                    leader.url + path, content=b"{", headers=headers, trust_env=False
+                    leader.url + path, content=b"{", headers=headers, trust_env=False, timeout=60
                 )
                 assert reply.status_code == 401, path
         right = {"Authorization": "Bearer sesame"}
         for content in (b"{", b"[]", b"[" * 100_000, b'{"board": "b"}', b'{"board": "x"}'):
             url = leader.url + "/cluster/hello"
-            reply = httpx.post(url, content=content, headers=right, trust_env=False)
+            reply = httpx.post(url, content=content, headers=right, trust_env=False, timeout=60)
             assert reply.status_code == 400, content
         worker = Serving(*argv(tmp_path, "b", leader.port, "open"), token="open")
-        until(lambda: "leader unreachable" in worker.log(), "a word on the leader")
-        assert "401" in worker.log()
+        # a busy machine may let it wait in vain before it is told so
+        until(lambda: "401" in worker.log(), "a word on the leader")
+        assert "leader unreachable" in worker.log()
         boards = leader.status()["boards"]
         assert [board["in_group"] for board in boards] == [False, False]
         assert boards[1]["silent_s"] is None  # it was never heard
