@@ -205,7 +205,7 @@ def test_a_board_is_recorded_until_a_signal_and_its_conditions_are_kept(
     with recorder(tmp_path) as process:
         until_samples(path, 30)
         process.send_signal(number)
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=60)
     assert process.returncode == 0, said
     for word in ("kernel", "source       tegrastats", "rule         VDD_IN", "samples in"):
         assert word in said

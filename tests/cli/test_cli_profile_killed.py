@@ -118,10 +118,10 @@ def test_control_a_lost_repeat_would_be_seen() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_in_order_and_says_how_to_go_on(tmp_path: Path, number: int) -> None:
-    checkpoints.write(tmp_path / "vit", *checkpoints.vit())
+    checkpoints.write(tmp_path / "vit", *checkpoints.vit(**SLOW))
     cluster, out = tmp_path / "cluster.toml", tmp_path / "out"
     cluster.write_text(CLUSTER)
-    process = start(cluster, out)
+    process = start(cluster, out, "--batches", "1,2,4,8,16,32,64,128")  # minutes
     while process.poll() is None and not ((log := read_log(out)) and log.keys):
         time.sleep(0.005)
     os.kill(process.pid, number)
