@@ -205,7 +205,7 @@ def nothing_is_left_behind(boards: Boards, before: dict[str, Held]) -> None:
             )
         return found
 
-    until(lambda: not excess(), f"boards that hold no more than before: {excess()}", 20.0)
+    until(lambda: not excess(), f"boards that hold no more than before: {excess()}")
 
 
 def test_the_journal_is_whole(boards: Boards) -> None:

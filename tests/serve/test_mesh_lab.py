@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -87,8 +87,10 @@ def watched(host: LocalHost) -> Iterator[dict[str, int]]:
 
 def local_addresses(pid: int) -> set[str]:
     """Of every TCP socket that the process has, also those that wait for connections."""
-    files = Path(f"/proc/{pid}/fd")
-    held = {os.readlink(file) for file in files.iterdir()}
+    held = set()
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            held.add(os.readlink(file))
     lines = [
         line.split()
         for name in ("tcp", "tcp6")
@@ -114,6 +116,7 @@ def test_engines_meet_on_the_mesh_and_daemons_on_the_ordinary_address(boards: Bo
 def test_answers_of_both_boards_are_right_and_travel_in_wireguard_alone(boards: Boards) -> None:
     case, worker = boards.cases([VOLTAGE])[0], boards.lab.hosts()[1]
     payload = wire_bytes(Plan.parse(VOLTAGE), load(boards.model).shape, 1, 17)
+    boards.together()
     with watched(worker) as seen:
         for _ in range(3):
             reply = boards.leader.infer("net", {"pixel_values": case.pixels}, VOLTAGE)
