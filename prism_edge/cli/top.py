@@ -37,12 +37,14 @@ def top(
     token = None if token_file is None else read_token(token_file)
     console, last = Console(), Snapshot()
 
+    if once:
+        said = next(events(url, "/events", token=token, authority=authority))
+        console.print(view(json.loads(said), None, rows=None))
+        return
+
     def stream() -> Iterator[str]:
         return events(url, "/events", token=token, timeout_s=PATIENCE_S, authority=authority)
 
-    if once:
-        console.print(view(json.loads(next(stream())), None, rows=None))
-        return
     heard = stream()
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:

@@ -241,8 +241,11 @@ def test_two_recorders_do_not_write_one_file(tmp_path: Path) -> None:
 
 
 def test_a_recording_ends_by_itself(tmp_path: Path) -> None:
-    with recorder(tmp_path, "--seconds", "1.5") as process:
-        said, _ = process.communicate(timeout=60)
+    seconds, said = 0.75, "gave no sample in this time"
+    while "gave no sample in this time" in said:  # a busy machine may need longer for the first
+        seconds *= 2
+        with recorder(tmp_path, "--seconds", str(seconds)) as process:
+            said, _ = process.communicate(timeout=60)
     assert process.returncode == 0, said
 
 
