@@ -27,11 +27,11 @@ Power = Literal["sensor", "modelled", "none"]
 PowerReader = Literal["auto", "sysfs", "tegrastats", "jtop"]
 Objective = Literal["latency", "energy", "edp"]
 ComputeDtype = Literal["fp32", "fp16", "bf16"]
+LARGEST = sys.float_info.max
 DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 # a user and a host that ssh cannot take for an option, and perhaps a port
-SSH = re.compile(
-    r"(?P<login>(\w[\w.-]*@)?(\w[\w.-]*|\[[0-9A-Fa-f:.]+\]))(:(?P<port>\d{1,5}))?", re.ASCII
-)
+LOGIN = r"(?P<login>(\w[\w.-]*@)?(\w[\w.-]*|\[[0-9A-Fa-f:.]+\]))"
+SSH = re.compile(LOGIN + r"(:(?P<port>\d{1,5}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,14 +76,16 @@ class BoardSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSettings:
-    """A model served under ``name`` from the Hugging Face directory ``path``."""
+    """A model served under ``name`` from a Hugging Face directory; its own limit on the drop."""
 
     name: str
     path: Path
+    max_accuracy_drop: float | None = None
 
     def __post_init__(self) -> None:
         if not self.name:
             raise SettingsError("models: name = '', a model needs a name")
+        at_least("models", "max_accuracy_drop", min(self.max_accuracy_drop or 0, LARGEST), 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +134,7 @@ class PolicySettings:
     def __post_init__(self) -> None:
         one_of("policy", "objective", self.objective, get_args(Objective))
         at_least("policy", "hysteresis", self.hysteresis, 0)
-        if self.max_accuracy_drop != math.inf:
-            at_least("policy", "max_accuracy_drop", self.max_accuracy_drop, 0)
+        at_least("policy", "max_accuracy_drop", min(self.max_accuracy_drop, LARGEST), 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

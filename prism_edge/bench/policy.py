@@ -143,7 +143,7 @@ def _contest(
         "given": wanted.profile is not None,
     }
     place = find_place(settings)
-    found.aim = aim = aim_of(settings.policy)
+    found.aim = aim = aim_of(settings)
     found.conditions["aim"] = asdict(aim)
     tell("loading", PROFILE_PART)
     with start_engines(

@@ -78,7 +78,7 @@ def report(found: Found) -> dict[str, Any]:
 
 def permitted(found: Found, model: str, plan: str) -> bool:
     """The aim lets the policy take this plan."""
-    parsed, aim = Plan.parse(plan), found.aim
+    parsed, aim = Plan.parse(plan), found.aim.of(model)
     drops = dict(found.costs[model].drops) if model in found.costs else {}
     return (parsed.exact or not aim.exact) and not too_inaccurate(
         parsed, drops, aim.max_accuracy_drop

@@ -87,7 +87,7 @@ def _maps(found: Report, profile: Path, aim: Aim) -> list[tuple[str, str]]:
     sections = []
     for number, model in enumerate(name for name in asked if name in profiled):
         wish = Wish(model=model, batch=1, tokens=0, rate="", boards=0)
-        given = situation(profile, wish, "", aim)
+        given = situation(profile, wish, "", aim.of(model))
         if given.costs.links is not None:
             sections.append(section(*made(given), f"map-{number}"))
     return sections

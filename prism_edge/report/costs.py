@@ -14,6 +14,7 @@ from prism_edge.report.values import Accuracy, Allowance, Check, ComputeCost, Li
 from prism_edge.report.values import Costs as CostNumbers
 from prism_edge.schedule.accuracy import drop_of, too_inaccurate, worst_drops
 from prism_edge.schedule.cost import Costs, Prediction, costs_of, predict
+from prism_edge.schedule.events import Aim
 from prism_edge.schedule.link import Line, fit_links
 from prism_edge.tables import AccuracyRow, ComputeRow, Profile, RequestRow
 
@@ -21,9 +22,9 @@ _R = TypeVar("_R")
 _K = TypeVar("_K")
 
 
-def costs(profile: Profile, limit: float | None = None) -> CostNumbers:
-    """The numbers of ``profile``; a request it cannot predict says why. ``limit``: on the drop of
-    accuracy, by which the policy decided."""
+def costs(profile: Profile, aim: Aim | None = None) -> CostNumbers:
+    """The numbers of ``profile``; a request it cannot predict says why. ``aim``: the policy's, if
+    it is known."""
     links = fit_links(profile.link)
     checks = _checks(profile)
     errors = [abs(check.error) for check in checks if check.error is not None]
@@ -60,13 +61,16 @@ def costs(profile: Profile, limit: float | None = None) -> CostNumbers:
             )
             for row in profile.accuracy
         ),
-        budget=() if limit is None else tuple(_allowances(profile, limit)),
+        budget=() if aim is None else tuple(_allowances(profile, aim)),
     )
 
 
-def _allowances(profile: Profile, limit: float) -> Iterator[Allowance]:
-    """Of every plan whose accuracy or time was measured."""
+def _allowances(profile: Profile, aim: Aim) -> Iterator[Allowance]:
+    """Of every plan whose accuracy or time was measured, of models with a budget."""
     for model in (entry.name for entry in profile.models):
+        limit = aim.of(model).max_accuracy_drop
+        if limit is None:
+            continue
         drops = worst_drops(profile.accuracy, model)
         rows: list[AccuracyRow | RequestRow] = [*profile.accuracy, *profile.request]
         for text in dict.fromkeys(row.plan for row in rows if row.model == model):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from prism_edge.errors import JournalError
@@ -23,13 +23,14 @@ class Aim:
 
     ``exact``: only plans whose answer is the single board's. ``max_accuracy_drop``: by how much, in
     the metric's own unit, a plan's accuracy may be worse at the bad end of its interval; None: not
-    limited. ``hysteresis``: by how much better, as a share, another plan must be to replace the one
-    before.
+    limited. ``drops``: the same of single models, by name. ``hysteresis``: by how much better, as a
+    share, another plan must be to replace the one before.
     """
 
     objective: Objective = "latency"
     exact: bool = False
     max_accuracy_drop: float | None = None
+    drops: tuple[tuple[str, float | None], ...] = ()
     hysteresis: float = 0.05
 
     def __post_init__(self) -> None:
@@ -43,7 +44,17 @@ class Aim:
             parts.append("exact plans only")
         if self.max_accuracy_drop is not None:
             parts.append(f"at most {self.max_accuracy_drop:g} less accuracy")
+        parts += [
+            f"{'any loss' if drop is None else f'at most {drop:g} less'} of {model}"
+            for model, drop in self.drops
+        ]
         return ", ".join(parts)
+
+    def of(self, model: str) -> Aim:
+        """What is aimed at with that model."""
+        return replace(
+            self, max_accuracy_drop=dict(self.drops).get(model, self.max_accuracy_drop), drops=()
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,4 +151,6 @@ def _finite(text: str) -> float:
 def _frozen(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(_frozen(item) for item in value)
-    return Aim(**value) if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return Aim(**{name: _frozen(item) for name, item in value.items()})
+    return value

@@ -46,7 +46,7 @@ class Menu:
 
     def __init__(self, costs: Costs, aim: Aim, plans: Sequence[Plan] | None = None) -> None:
         self.costs = costs
-        self.aim = aim
+        self.aim = aim.of(costs.model)
         self._plans = None if plans is None else tuple(plans)
         self._dishes: dict[tuple[int, int], Dish] = {}
 

@@ -48,7 +48,7 @@ class Decider:
         """Read the tables for these models; what does not apply is remembered with its reason."""
         costs: dict[str, Costs] = {}
         self._missing = {}
-        aim = aim_of(self._settings.policy)
+        aim = aim_of(self._settings)
         ranked, tables = self._settings.ranked, "none"
         if len(ranked) == 1:
             self._missing = dict.fromkeys(models, "this board serves alone")
@@ -133,7 +133,7 @@ class Decider:
 
     def _beyond(self, model: str, wanted: Plan) -> str:
         """What the policy may not choose, but a request may: by which limit."""
-        aim, costs = self._adaptive.aim, self._adaptive.costs.get(model)
+        aim, costs = self._adaptive.aim.of(model), self._adaptive.costs.get(model)
         if aim.exact and not wanted.exact:
             return "; the policy may take exact plans only"
         drops = {} if costs is None else costs.drops

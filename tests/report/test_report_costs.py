@@ -10,6 +10,7 @@ from synthetic_profile import synthetic_profile
 from prism_edge.plan import Plan
 from prism_edge.report.costs import costs
 from prism_edge.schedule.cost import Prediction, costs_of, predict
+from prism_edge.schedule.events import Aim
 from prism_edge.tables import LinkRow
 
 
@@ -101,12 +102,12 @@ def test_a_budget_says_of_every_plan_that_approximates_whether_it_may_be_taken()
     drop = replace(known.accuracy[0], metric="drop", value=0.01, ci_low=0.0, ci_high=0.02)
     measured = replace(known, accuracy=(drop,))
     for limit, out in ((0.03, None), (0.005, "its accuracy may be 0.02 lower")):
-        rows = {row.plan: row for row in costs(measured, limit).budget}
+        rows = {row.plan: row for row in costs(measured, Aim(max_accuracy_drop=limit)).budget}
         assert not any(Plan.parse(plan).exact for plan in rows)
         row = rows["prism:p=2,l=10,dtype=fp16"]
         assert row.drop == 0.02
         assert (row.out is None) == (out is None)
         assert out is None or out in str(row.out)
-    (never,) = costs(replace(known, accuracy=()), 0.03).budget
+    (never,) = costs(replace(known, accuracy=()), Aim(drops=(("vit-b16", 0.03),))).budget
     assert never.drop is None
     assert "never measured" in str(never.out)
