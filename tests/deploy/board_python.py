@@ -59,7 +59,7 @@ class BoardPython:
     def says(self, code: str) -> str:
         """What this Python prints."""
         command = [str(self.python), "-B", "-c", code]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=self.root)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=250, cwd=self.root)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 

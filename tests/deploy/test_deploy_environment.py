@@ -56,7 +56,7 @@ def test_a_bundle_is_all_that_a_board_needs(
         [str(board.root / "bin/prism-edge"), "--version"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=250,
     )
     assert said.stdout.strip() == prism_edge.__version__, said.stderr
     code = f"{EVERYTHING}; import prism_edge.serve.daemon as daemon; print(daemon.__file__)"
