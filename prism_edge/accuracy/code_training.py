@@ -62,6 +62,7 @@ class Pass:
 
     def hears(self, block: int, rows: Tensor, real: Tensor | None) -> Tensor:
         """What arrives in place of rows, with noise where there is a ``spread`` [blocks,D]."""
+        like, rows = rows, rows.to(self.books.tables.dtype)
         with torch.no_grad():
             codes = self.books.quantise(block, rows)
             found = self.books.reconstruct(block, codes)
@@ -72,7 +73,7 @@ class Pass:
         else:
             chosen = Chosen(rows[real > 0], codes[real > 0])
         self.met[block].append(chosen)
-        return through(rows, found)
+        return through(rows, found).to(like)
 
 
 class CodeTraining:
