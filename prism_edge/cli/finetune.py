@@ -62,6 +62,13 @@ def finetune(
     noise: Annotated[
         float, typer.Option(min=0, help="astra: noise on codes' vectors, in what codes miss.")
     ] = 0.3,
+    bf16: Annotated[
+        bool,
+        typer.Option(
+            "--bf16",
+            help="Multiply matrices in bf16, if the processor can; weights and losses stay fp32.",
+        ),
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Samples at most.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -85,6 +92,7 @@ def finetune(
         seed=seed,
         beta=beta,
         noise=noise,
+        bf16=bf16,
     )
     train(model, data, plans, out, recipe, loss=loss, limit=limit, device=device, as_json=as_json)
 

@@ -43,11 +43,22 @@ def begin(
     goal: Goal = "exact",
     rate: float = 1e-3,
     labels: bool = False,
+    bf16: bool = False,
 ) -> Finetune:
     arrays = MADE[family][1] | ({"labels": np.arange(40) % 7} if labels else {})
     np.savez(directory / "data.npz", **arrays)
     pools = pooled(read_samples(directory / "data.npz", trained.exact, batch=8))
-    recipe = Recipe(goal=goal, steps=12, batch=8, rate=rate, lost=0.1, every=4, patience=9, seed=3)
+    recipe = Recipe(
+        goal=goal,
+        steps=12,
+        batch=8,
+        rate=rate,
+        lost=0.1,
+        every=4,
+        patience=9,
+        seed=3,
+        bf16=bf16,
+    )
     train, _ = split(pools, 3)
     # judged by what it learns from: whether that gets better is the question here
     return Finetune(
@@ -147,6 +158,17 @@ def test_the_distance_to_the_exact_model_is_zero_there_and_leaves_padding_out() 
         real = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0]])
         padded = torch.where(real[..., None] > 0, x, y)
         assert float(to_exact({name: padded}, {name: x}, real)) == pytest.approx(0, abs=1e-6)
+    both = {"last_hidden_state": x, "pooler_output": y[:, 0]}
+    assert float(to_exact(both, {**both, "pooler_output": x[:, 0]}, None)) < 1e-6
+
+
+@pytest.mark.parametrize("family", MADE)
+def test_products_in_bf16_train_weights_that_stay_fp32(family: str, tmp_path: Path) -> None:
+    trained = trainable(family, tmp_path)
+    run = begin(trained, family, tmp_path, plans="prism:p=2,l=1..2;local", bf16=True)
+    go(run)
+    assert run.best < run.before
+    assert {leaf.dtype for leaf in trained.leaves.values()} == {torch.float32}
 
 
 def test_an_epoch_meets_every_sample_once_and_is_shuffled() -> None:
