@@ -31,8 +31,9 @@ DECAY = 0.01
 MAX_NORM = 1.0  # of a step's gradients together
 BETA = 5e-4  # the largest that ASTRA's authors used
 NOISE = 0.3
-# vectors of words, which stay as they are where the exact model is the aim: MiniLM came as near to it
-# (1 - cosine 0.0222 of the last 20 of 60 steps, with them 0.0224) in 0.59 s of CPU a step, not 0.89
+# vectors of words, which stay as they are where the exact model is the aim: without them MiniLM
+# came as near to it (1 - cosine 0.0222 in the last 20 of 60 steps, with them 0.0224) in 0.59 s of
+# CPU a step, not 0.89
 TABLES = ("word_embeddings.weight", "wte.weight")
 STEP, JUDGE = 2, 3  # streams of random numbers; those of the data precede
 
