@@ -61,7 +61,7 @@ def wall(tmp_path_factory: pytest.TempPathFactory) -> Wall:
 def boards(wall: Wall, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     directory = tmp_path_factory.mktemp("boards")
     net, host = write(directory / "vit", *vit()), LocalHost(name="here", env=wall.environment)
-    with pair(directory, {"net": net}, tls=True, host=host, exchange_timeout_s=2) as found:
+    with pair(directory, {"net": net}, tls=True, host=host, exchange_timeout_s=4) as found:
         yield found
 
 

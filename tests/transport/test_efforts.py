@@ -183,7 +183,7 @@ def test_over_gloo_the_one_with_more_work_says_so(group: Gloo) -> None:
         # who shares the cores is kept from working now and then, which only adds to what it says;
         # and kernels warm up in the first
         first, second = (
-            min(several) for several in zip(*(busy_s(plan) for _ in range(20)), strict=True)
+            min(several) for several in zip(*(busy_s(plan) for _ in range(5)), strict=True)
         )
         assert (first < second) == plan.endswith("1/60")
 
