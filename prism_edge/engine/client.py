@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -140,8 +140,7 @@ class EngineClient:
         except EngineGoneError as error:
             with self._lock:
                 self._waiting.pop(number, None)
-            if not future.done():
-                future.set_exception(error)
+            _settle(future, error)
         return future
 
     def kill(self) -> None:
@@ -190,8 +189,7 @@ class EngineClient:
             self._gone = True
             waiting, self._waiting = self._waiting, {}
         for future, _ in waiting.values():
-            if not future.done():
-                future.set_exception(EngineGoneError(f"the engine ended with code {code}"))
+            _settle(future, EngineGoneError(f"the engine ended with code {code}"))
 
     def _take(self, message: Message) -> None:
         number = message.fields.get("id")
@@ -209,6 +207,15 @@ class EngineClient:
                 part(message)
         elif message.kind == "error":
             kind = KINDS.get(message.fields["error"], ClusterError)
-            future.set_exception(kind(message.fields["message"]))
+            _settle(future, kind(message.fields["message"]))
         else:
-            future.set_result(message)
+            _settle(future, message)
+
+
+def _settle(future: Future[Message], answer: Message | Exception) -> None:
+    """The future has its answer, unless another thread has just given it up or settled it."""
+    with contextlib.suppress(InvalidStateError):
+        if isinstance(answer, Message):
+            future.set_result(answer)
+        else:
+            future.set_exception(answer)

@@ -10,11 +10,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 import pytest
 
+from prism_edge.engine import client
 from prism_edge.engine.client import EngineClient, EngineGoneError, engine_argv, local_popen
 from prism_edge.engine.messages import Message
 from prism_edge.errors import (
@@ -153,6 +156,62 @@ def test_orders_to_an_engine_that_is_gone_fail_without_waiting(
         driver.client.send("join", epoch=1)
     with pytest.raises(EngineGoneError):
         driver.client.ask("run").result(0)
+
+
+class GivingUp:
+    """A trace of the reading thread; it cancels an order before the so-manieth line run for it."""
+
+    def __init__(self) -> None:
+        self._order: Future[Message] = Future()
+        self._left, self._asked = 0, threading.Event()
+        self._asked.set()
+
+    def ask(self, line: int, client: EngineClient, kind: str) -> None:
+        self._asked.clear()
+        self._order, self._left = client.ask(kind, error="InputError", message="because"), line
+        self._asked.set()
+
+    def __call__(self, frame: FrameType, event: str, argument: object) -> GivingUp | None:
+        if frame.f_code.co_filename != client.__file__ or frame.f_code.co_name == "_write":
+            return None
+        if event == "line":
+            assert self._asked.wait(LIMIT_S)
+            self._left -= 1
+            if self._left == 0:
+                self._order.cancel()
+        return self
+
+
+@pytest.fixture
+def giving_up() -> Iterator[GivingUp]:
+    trace = GivingUp()
+    threading.settrace(trace)
+    yield trace
+    threading.settrace(None)  # type: ignore[arg-type]
+
+
+def test_an_order_may_be_given_up_while_its_answer_is_taken(
+    drive: Callable[[str], Driver], giving_up: GivingUp
+) -> None:
+    """As it is when its time is up just then: between any two lines the next is answered."""
+    engine = drive(ECHO).client
+    for line in range(1, 20):
+        for kind in ("run", "fail"):
+            giving_up.ask(line, engine, kind)
+            assert engine.ask("run").result(LIMIT_S).fields["order"] == "run"
+
+
+@pytest.mark.parametrize("line", range(5, 15))
+def test_an_order_may_be_given_up_while_its_engine_dies(
+    drive: Callable[[str], Driver], giving_up: GivingUp, line: int
+) -> None:
+    engine = drive(ECHO).client
+    assert engine.ask("run").result(LIMIT_S)
+    giving_up.ask(line, engine, "swallow")
+    other = engine.ask("swallow")
+    engine.send("die")
+    with pytest.raises(EngineGoneError):
+        other.result(LIMIT_S)
 
 
 COUNT = """
