@@ -43,17 +43,17 @@ class Lines:
         self._closing = True
         if self._process is not None:
             kill_group(self._process)
-            self._thread.join(timeout=5)
-            for stream in (self._process.stdin, self._process.stdout):
-                if stream is not None:
-                    stream.close()
+            self._thread.join(timeout=5)  # longer, if a grandchild holds the pipe
+            if self._process.stdin is not None:
+                self._process.stdin.close()
 
     def _read(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
         last = ""
-        for raw in process.stdout:
-            now_s = time.monotonic()
-            last = raw.decode(errors="replace").strip()
-            self._take(last, now_s)
+        with process.stdout as lines:  # this thread's, which may be held up when all else is closed
+            for raw in lines:
+                now_s = time.monotonic()
+                last = raw.decode(errors="replace").strip()
+                self._take(last, now_s)
         if not self._closing:
             self.why_ended = f"it ended with code {process.wait()}; its last line was {last!r}"

@@ -125,6 +125,7 @@ def test_boards_are_not_called_emulated() -> None:
 
 
 @pytest.mark.gloo
+@pytest.mark.timeout(600)
 def test_a_cluster_that_is_there_is_measured(run: Run, cluster: Path) -> None:
     code, out, err = run(
         *("bench", "engine", "--cluster", cluster, "--batches", "1,3", "--repeats", 2),
@@ -141,6 +142,7 @@ def test_a_cluster_that_is_there_is_measured(run: Run, cluster: Path) -> None:
 
 @pytest.mark.lab
 @pytest.mark.gloo
+@pytest.mark.timeout(600)
 def test_a_lab_is_made_measured_and_removed(run: Run, cluster: Path, labs: Path) -> None:
     at = cluster.parent
     code, out, err = run(
@@ -180,6 +182,7 @@ def test_a_lab_is_made_measured_and_removed(run: Run, cluster: Path, labs: Path)
 
 @pytest.mark.lab
 @pytest.mark.gloo
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_no_lab(number: signal.Signals, cluster: Path, labs: Path) -> None:
     command = [sys.executable, "-m", "prism_edge", "bench", "engine", "--json"]
@@ -190,7 +193,7 @@ def test_an_interrupt_leaves_no_lab(number: signal.Signals, cluster: Path, labs:
         assert "v: loading" in process.stderr.readline()
         assert len(list(labs.glob("*/state.json"))) == 1
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=280)
     assert process.returncode == 130
     assert "Traceback" not in err
     assert list(labs.glob("*")) == []

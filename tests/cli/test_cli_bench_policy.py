@@ -55,6 +55,7 @@ def labs(tmp_path: Path) -> list[Path]:
 
 @pytest.mark.lab
 @pytest.mark.gloo
+@pytest.mark.timeout(600)
 def test_a_small_trace_is_answered_by_everyone(tmp_path: Path, model: str) -> None:
     plans = ["split:p=2", PRISM, "voltage:p=2,dtype=fp32"]
     wanted = [word for plan in plans for word in ("--plan", plan)]
@@ -87,6 +88,7 @@ def test_a_small_trace_is_answered_by_everyone(tmp_path: Path, model: str) -> No
 
 @pytest.mark.lab
 @pytest.mark.gloo
+@pytest.mark.timeout(600)
 def test_an_interrupt_shows_what_there_is_and_leaves_no_lab(tmp_path: Path, model: str) -> None:
     process = command(tmp_path, ["--model", model, "--requests", 2000, "--json"])
     process.send_signal(signal.SIGCONT)  # it is alive
@@ -95,7 +97,7 @@ def test_an_interrupt_shows_what_there_is_and_leaves_no_lab(tmp_path: Path, mode
         while "batch" not in process.stderr.readline().partition(": ")[0]:
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=280)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert 0 < len(json.loads(out)["rounds"]) < 2000
