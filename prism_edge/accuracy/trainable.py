@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,4 +115,9 @@ def write(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        raise ModelError(f"{path}: cannot be written ({error.strerror})") from error
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise ModelError(
+            f"{path}: cannot be written ({error.strerror}); what was there is whole: put it right, "
+            f"and the same command goes on"
+        ) from error

@@ -6,6 +6,7 @@ While a run is under way its state lies beside the best weights so far; the same
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -16,16 +17,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prism_edge.errors import ModelError, SettingsError
+from prism_edge.errors import SettingsError
 
 if TYPE_CHECKING:
     from prism_edge.accuracy.data import Samples
-    from prism_edge.accuracy.finetune import Finetune, Recipe
+    from prism_edge.accuracy.finetune import Recipe
     from prism_edge.accuracy.losses import Goal
-    from prism_edge.accuracy.trainable import Trainable
     from prism_edge.families.model import Model
 
-STATE, ABOUT = "finetune.state", "finetuned.json"
 LOSSES = ("labels", "exact")
 
 
@@ -115,6 +114,7 @@ def train(
     from prism_edge.accuracy.plan_family import PlanFamily
     from prism_edge.accuracy.pools import checksum, pooled, split
     from prism_edge.accuracy.trainable import Trainable
+    from prism_edge.accuracy.unfinished import about_run, close_run, keep, open_run
     from prism_edge.families.checkpoint import fingerprint
     from prism_edge.profile.progress import progress_on
 
@@ -130,20 +130,18 @@ def train(
     parts = split(pools, recipe.seed)
     run = Finetune(trained.model, trained.leaves, trained.exact, family, *parts, recipe)
     asked = _asked(plans, recipe, f"{samples.name} {checksum(pools)}", fingerprint(model))
-    _open(out, run, asked)
+    open_run(out, run, trained, asked)
     progress = progress_on()
     try:
         with interrupted() as stop:
             over = run.run(
                 progress.advance,
-                lambda better: _keep(out, run, trained, asked, better=better),
+                lambda better: keep(out, run, trained, asked, better=better),
                 stop,
             )
     finally:
         progress.close()
-    if over:
-        (out / STATE).unlink()
-    about = json.loads((out / ABOUT).read_text(encoding="utf-8"))
+    about = close_run(out) if over else about_run(out)
     print(json.dumps(about) if as_json else readable(out, about))
     if not over:
         print(f"interrupted at step {run.step}; the same command goes on", file=sys.stderr)
@@ -162,76 +160,6 @@ def _asked(plans: str, recipe: Recipe, data: str, base: str) -> dict[str, Any]:
     return {"plans": plans, "base_model": base, "data": data, **asdict(recipe)}
 
 
-def _open(out: Path, run: Finetune, asked: dict[str, Any]) -> None:
-    """``out`` holds the state of this very run, which begins there or goes on from it.
-
-    Raises ``SettingsError`` when it holds something else.
-    """
-    import torch
-
-    state = out / STATE
-    if not state.is_file():
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            empty = not any(out.iterdir())
-        except OSError as error:
-            raise SettingsError(f"--out {out}: cannot be made ({error.strerror})") from error
-        if not empty:
-            raise SettingsError(f"--out {out}: holds files already; name a new directory")
-        _write_state(state, run, asked)
-        return
-    try:
-        found = torch.load(state, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a broken file
-        raise ModelError(f"{state}: cannot be read ({error}); delete {out}") from error
-    differ = sorted(key for key in asked if found["asked"].get(key) != asked[key])
-    if differ:
-        raise SettingsError(
-            f"--out {out}: a run with other {', '.join(differ)} is unfinished there; give the same "
-            f"command again, or another --out"
-        )
-    run.restore(found)
-
-
-def _keep(
-    out: Path,
-    run: Finetune,
-    trained: Trainable,
-    asked: dict[str, Any],
-    *,
-    better: bool,
-) -> None:
-    """Weights first: if the state is not written any more, the run makes them again."""
-    from prism_edge.accuracy.trainable import write
-
-    if better:
-        trained.save(out)
-        run.codes.save(out, asked["seed"])
-    about = {
-        **asked,
-        "steps_done": run.step,
-        "best_step": run.best_step,
-        "held_loss_before": run.before,
-        "held_loss": run.best,
-    }
-    if run.usage:
-        about |= {"codes_before": run.usage_before, "codes": run.usage}
-    write(out / ABOUT, (json.dumps(about, indent=1) + "\n").encode())
-    _write_state(out / STATE, run, asked)
-
-
-def _write_state(path: Path, run: Finetune, asked: dict[str, Any]) -> None:
-    import io
-
-    import torch
-
-    from prism_edge.accuracy.trainable import write
-
-    held = io.BytesIO()
-    torch.save({"asked": asked, **run.state()}, held)
-    write(path, held.getvalue())
-
-
 @contextmanager
 def interrupted() -> Iterator[Any]:
     """What is given tells whether somebody has asked to stop; who asks twice stops it at once."""
@@ -239,6 +167,7 @@ def interrupted() -> Iterator[Any]:
 
     def hear(number: int, frame: object) -> None:
         asked.append(number)
+        os.write(2, b"\nends after this step and keeps what there is; once more ends it at once\n")
         signal.signal(number, signal.default_int_handler)
 
     before = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import resource
 import signal
 import subprocess
 import sys
@@ -85,16 +87,45 @@ def test_a_model_directory_is_left_that_says_what_it_is_for(
 
 @pytest.mark.slow
 def test_killed_and_gone_on_is_never_killed(vit: Path, pixels: Path, tmp_path: Path) -> None:
+    """After it began, at some step, and in the middle of writing its state."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     more = ("--steps", 32, "--patience", 60)
     finish(start(*command(vit, pixels, whole, *more)))
-    process = start(*command(vit, pixels, killed, *more))
-    wait_for(process, lambda: steps_done(killed) >= 8)
-    process.kill()
-    process.communicate()
-    if process.returncode:  # else it was faster than we looked
+    killed.mkdir()
+    (killed / "finetune.state.partial").write_bytes(b"as after a kill while it began")
+    drawn = random.Random(0)
+    for moment in (-1, drawn.randrange(4, 12), drawn.randrange(12, 24)):
+        process = start(*command(vit, pixels, killed, *more))
+        wait_for(process, lambda: state_of(killed) and steps_done(killed) >= moment)  # noqa: B023
+        if moment > 0:
+            torn = within_a_write(process, killed / "finetune.state.partial")
+        process.kill()
+        process.communicate()
+    if state_of(killed):  # else it was faster than we looked
+        (killed / "finetune.state.partial").unlink(missing_ok=True)
+        (killed / "finetune.state.partial").write_bytes(torn)
+        (killed / "model.safetensors.partial").write_bytes(torn)
         finish(start(*command(vit, pixels, killed, *more)))
     assert content(killed) == content(whole)
+
+
+def within_a_write(process: subprocess.Popen[str], partial: Path) -> bytes:
+    """It has begun to write that file and cannot end it, since nobody reads on."""
+    while True:
+        try:
+            os.mkfifo(partial)
+            break
+        except FileExistsError:  # just being written
+            time.sleep(0.001)
+    reader, read = os.open(partial, os.O_RDONLY | os.O_NONBLOCK), b""
+    while not read and process.poll() is None:
+        try:
+            read = os.read(reader, 1000)
+        except BlockingIOError:
+            time.sleep(0.001)
+    process.kill()
+    os.close(reader)
+    return read
 
 
 @pytest.mark.slow
@@ -114,16 +145,47 @@ def test_ctrl_c_keeps_what_there_is_and_the_same_command_goes_on(
     assert (out / "finetune.state").exists()
     code, _, err = run(*command(vit, pixels, out, "--steps", 8))
     assert code == 2
-    assert "a run with other patience, steps is unfinished there" in err
-    (out / "finetune.state").write_bytes(b"broken")
-    code, _, err = run(*endless)
-    assert code == 1
-    assert "finetune.state: cannot be read" in err
+    assert "another run is unfinished there (patience 1000000, now 5; steps 1000000, now 8)" in err
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / "in.npz"
+    np.savez(other, pixel_values=np.zeros((40, 3, 32, 32), np.uint8))
+    code, _, err = run(*command(vit, other, out, "--steps", 10**6, "--patience", 10**6))
+    assert code == 2
+    assert "another run is unfinished there (data 'in.npz" in err
+    before = (out / "finetune.state").read_bytes()
+    for broken in (b"broken", before[:-1000]):
+        (out / "finetune.state").write_bytes(broken)
+        code, _, err = run(*endless)
+        assert code == 1
+        assert "finetune.state: is damaged" in err
+        assert err.count("\n") == 1
+    assert load(out).shape == load(vit).shape  # nothing was lost
+
+
+@pytest.mark.slow
+def test_a_full_disk_keeps_what_there_was(
+    run: Run, vit: Path, pixels: Path, tmp_path: Path
+) -> None:
+    """As full as a limit on the size of files makes it: that of the state is met after the first
+    steps, when it holds the optimiser's moments too."""
+    out, more = tmp_path / "out", ("--steps", 12, "--patience", 60)
+    full = start(*command(vit, pixels, out, *more))
+    resource.prlimit(full.pid, resource.RLIMIT_FSIZE, (80_000, 80_000))
+    _, err = full.communicate()
+    assert full.returncode == 1
+    assert "finetune.state: cannot be written (File too large); what was there is whole" in err
+    assert not list(out.glob("*.partial"))
+    code, _, err = run(*command(vit, pixels, out, *more))
+    assert code == 0, err
 
 
 def finish(process: subprocess.Popen[str]) -> None:
     _, err = process.communicate()
     assert process.returncode == 0, err
+
+
+def state_of(out: Path) -> bool:
+    return (out / "finetune.state").exists()
 
 
 def steps_done(out: Path) -> int:
