@@ -84,13 +84,18 @@ class SysfsSource:
 
     async def __anext__(self) -> Sample:
         if not self._batch:
+            # before Python 3.12 wait_for may swallow that the caller is cancelled
+            reading = asyncio.ensure_future(self._read.get())
             try:
-                self._batch = (await asyncio.wait_for(self._read.get(), self._silence_s))[::-1]
-            except asyncio.TimeoutError as error:
-                raise EnergyError(
-                    f"board {self._board}: sysfs: no reading for {self._silence_s:g} s; "
-                    "look for errors of i2c in the kernel's log"
-                ) from error
+                await asyncio.wait({reading}, timeout=self._silence_s)
+                if not reading.done():
+                    raise EnergyError(
+                        f"board {self._board}: sysfs: no reading for {self._silence_s:g} s; "
+                        "look for errors of i2c in the kernel's log"
+                    )
+                self._batch = reading.result()[::-1]
+            finally:
+                reading.cancel()
         sample = self._batch.pop()
         if isinstance(sample, str):
             raise EnergyError(f"board {self._board}: sysfs: {sample}")

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -144,6 +145,28 @@ def test_a_rail_that_goes_away_is_missing_from_then_on(tmp_path: Path, damage: D
     first, sample = asyncio.run(run())
     assert first.power_w == 4.76
     assert (sample.power_w, sample.rule, sample.rails_mw) == WITHOUT_INPUT
+
+
+def test_who_listens_can_be_stopped_just_when_a_reading_comes(tmp_path: Path) -> None:
+    """A recording would otherwise go on, whose time was up or that was interrupted."""
+    tree.hwmon(tmp_path, tree.ORIN, tree.ORIN_RAILS)
+
+    async def run() -> None:
+        async with SysfsSource(board="a", interval_s=0.001, root=tmp_path) as source:
+            await source.__anext__()
+
+            async def listen() -> None:
+                async for _ in source:
+                    pass
+
+            listening = asyncio.ensure_future(listen())
+            await asyncio.sleep(0)
+            time.sleep(0.5)  # readings have come when the loop goes on
+            asyncio.get_running_loop().call_soon(listening.cancel)
+            await asyncio.wait({listening}, timeout=60)
+            assert listening.cancelled()
+
+    asyncio.run(run())
 
 
 def test_a_sensor_that_is_bound_again_is_read_again(tmp_path: Path) -> None:
