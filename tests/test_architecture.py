@@ -22,6 +22,7 @@ PACKAGE = "prism_edge"
 # folders) of one layer may import each other.
 LAYERS: dict[str, int] = {
     "errors": 0,
+    "intervals": 0,
     "layout": 0,
     "mesh": 0,
     "palette": 0,
@@ -66,6 +67,7 @@ LAYERS: dict[str, int] = {
 TORCH_FREE = frozenset(
     {
         "errors",
+        "intervals",
         "layout",
         "mesh",
         "palette",

@@ -10,17 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
+from prism_edge.intervals import tango, wilson
 from prism_edge.schedule.accuracy import DROP
 
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 DRAWS = 1000
-Z = NormalDist().inv_cdf(0.975)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +56,7 @@ class Metric:
         if self.hits is not None and exact.hits is not None:
             lost = int((exact.hits & ~self.hits).sum())
             won = int((self.hits & ~exact.hits).sum())
-            low, high = paired(lost, won, self.n)
+            low, high = tango(lost, won, self.n)
             return Score(metric=DROP, value=(lost - won) / self.n, n=self.n, low=low, high=high)
         sign = -1 if self.less else 1
         return over_samples(DROP, self.n, lambda i: sign * (exact.of(i) - self.of(i)))
@@ -70,34 +69,8 @@ def hit(name: str, hits: npt.NDArray[np.bool_]) -> Metric:
 
 def share(metric: str, hits: npt.NDArray[np.bool_]) -> Score:
     """The share of hits.  [S]"""
-    n, p = len(hits), float(hits.mean())
-    middle = (p + Z * Z / (2 * n)) / (1 + Z * Z / n)
-    half = Z / (1 + Z * Z / n) * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
-    return Score(metric=metric, value=p, n=n, low=max(0.0, middle - half), high=middle + half)
-
-
-def paired(lost: int, won: int, n: int) -> tuple[float, float]:
-    """Between which differences of two shares it lies when of ``n`` samples ``lost`` are hits of
-    the first alone and ``won`` of the second alone (Tango 1998, Statistics in Medicine 17:891).
-
-    Not nothing when no sample differs: the next one may.
-    """
-
-    def distance(delta: float) -> float:
-        """In standard deviations, from a true difference ``delta`` to what was seen."""
-        b = (2 * n - lost + won) * delta - lost - won
-        rare = (math.sqrt(max(0.0, b * b + 8 * n * won * delta * (1 - delta))) - b) / (4 * n)
-        spread = math.sqrt(max(1e-30, n * (2 * rare + delta * (1 - delta))))
-        return (lost - won - n * delta) / spread
-
-    def end(sign: int) -> float:
-        near, far = (lost - won) / n, float(sign)
-        for _ in range(50):
-            middle = (near + far) / 2
-            near, far = (middle, far) if abs(distance(middle)) < Z else (near, middle)
-        return near
-
-    return end(-1), end(1)
+    low, high = wilson(int(hits.sum()), len(hits))
+    return Score(metric=metric, value=float(hits.mean()), n=len(hits), low=low, high=high)
 
 
 def over_samples(metric: str, n: int, of: Callable[[Labels], float]) -> Score:

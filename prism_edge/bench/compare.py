@@ -6,16 +6,17 @@ seconds do not.
 
 from __future__ import annotations
 
-import random
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
+from prism_edge.intervals import LEVEL, resampled_medians
 from prism_edge.plan import LOCAL, Plan
 
 RESAMPLES = 2000
-LEVEL = 0.95
 
 # prefill: reading prompts up to the first word of each answer. forward: anything else.
 Work = Literal["forward", "prefill"]
@@ -223,9 +224,6 @@ def paired_ratios(mine: Times, theirs: Times) -> list[float]:
 def bootstrap(values: Sequence[float], seed: int) -> Estimate:
     """The median of ``values`` with its bootstrap interval; one value is its own interval."""
     assert values
-    source = random.Random(seed)
-    medians = sorted(
-        statistics.median(source.choices(values, k=len(values))) for _ in range(RESAMPLES)
-    )
-    cut = round(RESAMPLES * (1 - LEVEL) / 2)
-    return Estimate(median=statistics.median(values), low=medians[cut], high=medians[-1 - cut])
+    medians = resampled_medians(values, RESAMPLES, np.random.default_rng(seed))
+    low, high = np.quantile(medians, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return Estimate(median=statistics.median(values), low=float(low), high=float(high))

@@ -13,8 +13,9 @@ from statistics import median
 
 import numpy as np
 
-from prism_edge.bench.compare import LEVEL, RESAMPLES
+from prism_edge.bench.compare import RESAMPLES
 from prism_edge.bench.contest import Answer, Round
+from prism_edge.intervals import LEVEL
 
 RUN = 10  # consecutive requests that are drawn together
 RUNS = 10  # the least number of draws

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from prism_edge.demo.phases import DIGITS, SPEED
-from prism_edge.demo.summary import Results, accuracy, wilson
+from prism_edge.demo.summary import Results, accuracy
 from prism_edge.energy.journal import read as read_journal
+from prism_edge.intervals import wilson
 from prism_edge.report.files import write_report as write_files
 from prism_edge.report.numbers import numbers
 from prism_edge.tables import AccuracyRow, write

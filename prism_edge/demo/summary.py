@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -64,15 +63,6 @@ def accuracy(results: Mapping[str, Results]) -> dict[str | None, tuple[int, int]
                 right, images = counts.get(result["plan"], (0, 0))
                 counts[result["plan"]] = (right + result["right"], images + result["batch"])
     return counts
-
-
-def wilson(right: int, images: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson's score interval, which holds near 0 and 1)."""
-    z, share = 1.96, right / images
-    middle = share + z * z / (2 * images)
-    spread = z * math.sqrt(share * (1 - share) / images + z * z / (4 * images * images))
-    scale = 1 + z * z / images
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 
 
 def lost(results: Mapping[str, Results]) -> int:

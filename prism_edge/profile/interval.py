@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prism_edge.intervals import resampled_medians
 from prism_edge.tables import ComputeRow, LinkRow, Profile, RequestRow
 
 CONFIDENCE = 0.95
@@ -48,12 +49,10 @@ def interval(values: Sequence[float], seed: int = 0) -> Interval:
     """
     if not values:
         raise ValueError("no values: an interval needs at least one")
-    found = np.asarray(values, dtype=np.float64)
-    drawn = np.random.default_rng(seed).integers(0, len(found), (RESAMPLES, len(found)))
-    medians = np.median(found[drawn], axis=1)
+    medians = resampled_medians(values, RESAMPLES, np.random.default_rng(seed))
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(medians, (tail, 1 - tail))
-    return Interval(median=float(np.median(found)), low=float(low), high=float(high))
+    return Interval(median=float(np.median(values)), low=float(low), high=float(high))
 
 
 def tightness(profile: Profile) -> Tightness | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prism_edge.intervals import resampled_medians
 from prism_edge.report.stats import FEWEST
 from prism_edge.report.values import Batch, Report, Series
 
@@ -137,9 +138,7 @@ def _latency_ratio(a: list[float], b: list[float]) -> Ratio | None:
     if min(len(a), len(b)) < FEWEST or not math.isfinite(value):
         return Ratio(value=value, low=None, high=None) if math.isfinite(value) else None
     draw = np.random.default_rng(0)
-    medians = [
-        np.median(draw.choice(np.asarray(side), (DRAWS, len(side))), axis=1) for side in (a, b)
-    ]
+    medians = [resampled_medians(side, DRAWS, draw) for side in (a, b)]
     low, high = np.quantile(medians[1] / medians[0], (0.025, 0.975))
     return Ratio(value=value, low=float(low), high=float(high))
 

@@ -6,11 +6,12 @@ values as independent. Under six values there is none.
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+
+from prism_edge.intervals import quantile
 
 FEWEST = 6  # the range of five values holds the median with 94 % only
 FEWEST_P99 = 100
@@ -54,15 +55,6 @@ def latency(values_s: Sequence[float]) -> Latency | None:
         p95_reliable=len(values_s) >= FEWEST_P95,
         p99_s=quantile(values_s, 0.99) if len(values_s) >= FEWEST_P99 else None,
     )
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """The value below which ``share`` of ``values`` lie, interpolated between neighbours."""
-    ordered = sorted(values)
-    place = share * (len(ordered) - 1)
-    below = math.floor(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
 
 
 def median_interval(values: Sequence[float]) -> tuple[float | None, float | None]:

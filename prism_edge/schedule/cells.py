@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from prism_edge.intervals import quantile
 from prism_edge.layout import ModelShape, block_macs
 from prism_edge.tables import ComputeRow
 
@@ -102,15 +103,6 @@ class Cells:
         other = Cells(self._shape, ())
         other._cells, other._wanted, other.foreign = self._cells, shape, True
         return other
-
-
-def quantile(ordered: Sequence[float], share: float) -> float:
-    """The value below which ``share`` of the ordered values lie, between neighbours linear."""
-    position = share * (len(ordered) - 1)
-    index = min(int(position), len(ordered) - 2) if len(ordered) > 1 else 0
-    if len(ordered) == 1:
-        return ordered[0]
-    return ordered[index] + (position - index) * (ordered[index + 1] - ordered[index])
 
 
 def _between(measured: Mapping[int, Spread], wanted: int) -> Spread | None:

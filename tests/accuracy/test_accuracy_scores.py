@@ -12,7 +12,6 @@ from prism_edge.accuracy.scores import (
     hit,
     language,
     over_samples,
-    paired,
     regression,
     share,
 )
@@ -84,25 +83,6 @@ def test_intervals_cover_the_truth_about_19_times_in_20() -> None:
 def test_one_sample_has_no_interval() -> None:
     score = over_samples("mean", 1, lambda i: 2.0)
     assert (score.low, score.high) == (None, None)
-
-
-def test_the_interval_of_a_drop_is_tangos() -> None:
-    """As follows from the formula where no sample differs."""
-    n, z2 = 500, 1.959964**2
-    for end, side in zip(paired(0, 0, n), (-1, 1), strict=True):
-        assert end == pytest.approx(side * z2 / (n + z2), rel=1e-5)
-    low, high = paired(30, 10, 200)
-    assert low < 0.1 < high
-    assert paired(10, 30, 200) == pytest.approx((-high, -low))  # the other way round
-    # negative control: more samples leave less open
-    assert paired(60, 20, 400)[1] < high
-
-
-@pytest.mark.parametrize(("lost", "won"), [(0.02, 0.01), (0.05, 0.0), (0.002, 0.002)])
-def test_a_drops_interval_covers_the_truth_about_19_times_in_20(lost: float, won: float) -> None:
-    counts = DRAW.multinomial(200, [lost, won, 1 - lost - won], size=400)
-    ends = [paired(int(a), int(b), 200) for a, b, _ in counts]
-    assert np.mean([low <= lost - won <= high for low, high in ends]) > 0.92
 
 
 def test_a_drop_is_of_the_same_samples() -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from prism_edge.demo.phases import DIGITS, FULL, SPEED
 from prism_edge.demo.report import accuracy_rows
 from prism_edge.demo.show import show
-from prism_edge.demo.summary import accuracy, lines, lost, wilson
+from prism_edge.demo.summary import accuracy, lines, lost
 
 
 def answered(latency_s: float, plan: str | None, ran: str, batch: int = 1) -> dict[str, Any]:
@@ -81,13 +81,6 @@ def test_the_table_says_what_is_modelled_and_what_was_lost():
     assert "emulated" in text
     assert "requests lost: 1" in text
     assert "93.8 %" in text
-
-
-def test_the_interval_of_a_share_is_wilsons():
-    low, high = wilson(356, 360)  # scipy.stats.binomtest(356, 360).proportion_ci(method="wilson")
-    assert (round(low, 4), round(high, 4)) == (0.9718, 0.9957)
-    assert wilson(0, 10)[0] == 0.0
-    assert wilson(10, 10)[1] == 1.0
 
 
 def test_accuracy_rows_are_of_named_plans_only():

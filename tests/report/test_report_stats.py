@@ -15,7 +15,6 @@ from prism_edge.report.stats import (
     latency,
     median_interval,
     pair_in_time,
-    quantile,
     speedup,
 )
 
@@ -58,19 +57,6 @@ def test_few_values_have_no_interval_and_many_hold_their_median(few: list[float]
         assert low is not None
         assert high is not None
         assert min(few) <= low <= median(few) <= high <= max(few)
-
-
-@given(values, st.floats(0, 1))
-def test_quantile_is_monotone_and_within(some: list[float], share: float) -> None:
-    found = quantile(some, share)
-    assert min(some) - 1e-9 <= found <= max(some) + 1e-9
-    assert quantile(some, share / 2) <= found + 1e-9
-    assert quantile(some, 0.5) == pytest.approx(median(some))
-
-
-def test_quantile_interpolates() -> None:
-    assert quantile([1.0, 2.0, 3.0, 4.0, 5.0], 0.95) == pytest.approx(4.8)
-    assert quantile([7.0], 0.95) == 7.0
 
 
 def test_latency_says_its_n_and_whether_p95_means_anything() -> None:

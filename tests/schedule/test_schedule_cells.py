@@ -7,7 +7,7 @@ from measured import BERT, GPT2, VIT, compute_s, profile
 
 from prism_edge.layout import ModelShape, block_macs, token_layout
 from prism_edge.plan import LOCAL, Plan
-from prism_edge.schedule.cells import Cells, Spread, quantile
+from prism_edge.schedule.cells import Cells, Spread
 from prism_edge.tables import ComputeRow
 
 
@@ -89,20 +89,6 @@ def test_a_cell_missing_at_one_batch_is_taken_from_its_own_batches_first() -> No
     found = cells.time(99, 109, 2)
     assert found is not None
     assert found.mid_s == 2.0
-
-
-@given(st.lists(st.floats(0, 1e3), min_size=1, max_size=20), st.integers(0, 100))
-def test_quantiles_lie_among_the_values(values: list[float], percent: int) -> None:
-    ordered = sorted(values)
-    found = quantile(ordered, percent / 100)
-    assert ordered[0] <= found <= ordered[-1] or found == pytest.approx(ordered[0])
-
-
-def test_quantiles_of_known_values() -> None:
-    assert quantile([1.0, 2.0, 3.0], 0.5) == 2
-    assert quantile([1.0, 2.0], 0.5) == 1.5
-    assert quantile([0.0, 10.0], 0.9) == 9
-    assert quantile([7.0], 0.1) == 7
 
 
 def test_one_outlier_does_not_move_the_median() -> None:
