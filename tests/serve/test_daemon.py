@@ -157,9 +157,13 @@ def check_local(reply: Reply, reference: Path) -> str:
 
 def check_distributed(together: Pair, reference: Path) -> None:
     inputs, logits, real = case(reference, "vit")
-    reply = together.together().leader.infer("vit", inputs, VOLTAGE)
-    assert reply.parameters["plan"] == VOLTAGE
-    assert error(reply.outputs["logits"], logits, real) < EXACT
+
+    def shared() -> Reply | None:
+        """None where the group was closed again, as for a board that was kept from saying hello."""
+        reply = together.together().leader.infer("vit", inputs, VOLTAGE)
+        return reply if reply.parameters["plan"] == VOLTAGE else None
+
+    assert error(until(shared, "an answer of both").outputs["logits"], logits, real) < EXACT
 
 
 @pytest.mark.parametrize("victim", ["engine", "agent"])

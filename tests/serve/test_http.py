@@ -348,7 +348,7 @@ def test_errors_of_the_tree_have_their_status(
     serve: Any, error: Exception, status: int, outcome: str
 ) -> None:
     served = serve(Twin(error=error))
-    reply = httpx.post(served.url + INFER, json=ASK, trust_env=False)
+    reply = httpx.post(served.url + INFER, json=ASK, trust_env=False, timeout=60)
     refused(reply, status, f"^{error}$")
     assert (reply.headers.get("retry-after") == "1") == (status == 503)
     fits("inference_error_response", reply.json())
@@ -505,13 +505,15 @@ def test_bodies_that_wait_for_answers_leave_no_room_for_more(serve: Any) -> None
             connection = stack.enter_context(socket.create_connection(("127.0.0.1", served.port)))
             connection.sendall(request_bytes(served.port))
             assert twin.asked.wait(30)
-        reply = httpx.post(url, content=body, trust_env=False)
+        reply = httpx.post(url, content=body, trust_env=False, timeout=60)
         refused(reply, 503, f"hold {4 * len(body)} of {4 * len(body)} bytes for bodies")
         assert reply.headers["retry-after"] == "1"
         twin.cancelled.clear()
     assert twin.cancelled.wait(30)
     twin.infer = Echo().infer  # type: ignore[method-assign]
-    replies = iter(lambda: httpx.post(url, content=body, trust_env=False).status_code, 200)
+    replies = iter(
+        lambda: httpx.post(url, content=body, trust_env=False, timeout=60).status_code, 200
+    )
     assert set(replies) <= {503}  # until all four have gone
 
 
@@ -520,7 +522,7 @@ def test_a_client_that_hangs_up_in_its_body_leaves_the_server_well(serve: Any) -
     served = serve(twin)
     with socket.create_connection(("127.0.0.1", served.port)) as connection:
         connection.sendall(request_bytes(served.port)[:-5])
-    assert httpx.post(served.url + INFER, json=ASK, trust_env=False).status_code == 200
+    assert httpx.post(served.url + INFER, json=ASK, trust_env=False, timeout=60).status_code == 200
     assert len(twin.calls) == 1
 
 
@@ -531,7 +533,7 @@ def test_metrics_and_health_answer_while_a_request_hangs(serve: Any) -> None:
         connection.sendall(request_bytes(served.port))
         assert twin.asked.wait(30)
         for path in ("/metrics", "/v2/health/live", "/v2/health/ready", "/status", "/"):
-            assert httpx.get(served.url + path, trust_env=False).status_code == 200
+            assert httpx.get(served.url + path, trust_env=False, timeout=60).status_code == 200
 
 
 def test_a_body_that_takes_longer_than_the_request_s_own_limit_is_too_late(serve: Any) -> None:

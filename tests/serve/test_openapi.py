@@ -87,7 +87,7 @@ def test_what_is_open_is_said_to_be() -> None:
 @pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
 def test_it_is_served_without_a_token(serve: Any, path: str) -> None:
     served = serve(Echo(), token="secret")
-    reply = httpx.get(served.url + path, trust_env=False)
+    reply = httpx.get(served.url + path, trust_env=False, timeout=60)
     assert reply.status_code == 200
     as_documented(reply)
 

@@ -67,7 +67,7 @@ def test_every_method_has_its_colour() -> None:
 
 def test_the_page_is_the_same_for_everybody_and_says_nothing_of_the_daemon(serve: Any) -> None:
     served = serve(Echo(), token="sesame", release="1.0-abc")
-    reply = httpx.get(served.url, trust_env=False)
+    reply = httpx.get(served.url, trust_env=False, timeout=60)
     assert reply.text == page()[0]
     assert reply.headers["content-security-policy"] == page()[1]
     assert reply.headers["content-type"] == "text/html; charset=utf-8"

@@ -121,7 +121,7 @@ def test_prometheus_scrapes_a_daemon(tmp_path: Path) -> None:
 
 def test_a_daemon_s_own_metrics_pass_promtool() -> None:
     with serving() as daemon:
-        text = httpx.get(f"{daemon}/metrics", trust_env=False).content
+        text = httpx.get(f"{daemon}/metrics", trust_env=False, timeout=60).content
     done = subprocess.run(
         ["promtool", "check", "metrics"], input=text, capture_output=True, timeout=60, check=False
     )

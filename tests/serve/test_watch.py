@@ -156,9 +156,9 @@ def test_a_snapshot_that_cannot_be_made_frees_the_place() -> None:
 def test_over_http_it_is_an_event_stream_for_those_who_have_the_token(serve: Any) -> None:
     served = serve(Echo(), token="sesame")
     url = f"{served.url}/events"
-    assert httpx.get(url, trust_env=False).status_code == 401
+    assert httpx.get(url, trust_env=False, timeout=60).status_code == 401
     headers = {"Authorization": "Bearer sesame"}
-    assert httpx.head(url, headers=headers, trust_env=False).status_code == 200
+    assert httpx.head(url, headers=headers, trust_env=False, timeout=60).status_code == 200
     with httpx.stream("GET", url, headers=headers, trust_env=False, timeout=PATIENCE_S) as reply:
         assert reply.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert reply.headers["cache-control"] == "no-store"
