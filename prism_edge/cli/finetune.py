@@ -142,7 +142,7 @@ def train(
     finally:
         progress.close()
     about = close_run(out) if over else about_run(out)
-    print(json.dumps(about) if as_json else readable(out, about))
+    print(json.dumps(about) if as_json else readable(model, out, about))
     if not over:
         print(f"interrupted at step {run.step}; the same command goes on", file=sys.stderr)
         raise typer.Exit(130)
@@ -181,8 +181,9 @@ def interrupted() -> Iterator[Any]:
             signal.signal(number, handler)
 
 
-def readable(out: Path, about: dict[str, Any]) -> str:
-    """What was made, for people."""
+def readable(model: Path, out: Path, about: dict[str, Any]) -> str:
+    """What was made of ``model``, for people."""
+    worth = f"prism-edge evaluate --model {out} --reference {model} --data ... --plans ..."
     if about["best_step"] == 0:
         lines = [
             f"{out}: the weights are those of the start, no later ones were better on held samples "
@@ -195,9 +196,7 @@ def readable(out: Path, about: dict[str, Any]) -> str:
         ]
     for size, blocks in about.get("codes", {}).items():
         lines += usage(size, about["codes_before"][size], blocks)
-    return "\n".join(
-        [*lines, f"what it is worth: prism-edge evaluate --model {out} --data ... --plans ..."]
-    )
+    return "\n".join([*lines, f"what it is worth, on other data: {worth}"])
 
 
 def usage(size: str, before: list[dict[str, float]], after: list[dict[str, float]]) -> list[str]:
