@@ -54,7 +54,11 @@ read -r up _ </proc/uptime
 printf '%s\\n' "$boot ${{up%.*}} $word $since" "$who" >{lock}.part
 mv -fT {lock}.part {lock}
 """
+# Not in the middle of a renewal, which would bring it back.
 _GIVE = """
+[ -e {root}/.lock.guard ] || exit 0
+exec 9<{root}/.lock.guard
+flock 9
 if [ -e {lock} ]; then
     read -r _ _ word _ <{lock}
     [ "$word" != {word} ] || rm -f {lock}
@@ -78,7 +82,7 @@ def held(runner: Runner, who: str) -> Iterator[None]:
         over.set()
         renewing.join(_EVERY_S)
         with contextlib.suppress(ClusterError):  # a lost board frees itself
-            runner.run(_GIVE.format(lock=paths.LOCK, word=word), root=True)
+            runner.run(_GIVE.format(root=paths.ROOT, lock=paths.LOCK, word=word), root=True)
 
 
 def _take(runner: Runner, who: str, word: str) -> None:
