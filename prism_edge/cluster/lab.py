@@ -54,7 +54,9 @@ class Lab:
     ) -> list[Step]:
         """The commands that ``up`` would run, with $NAMES for the process ids to come."""
         root = root or default_root()
-        state = build.planned(name, boards, rate_bps, choose(mode)[0], root, wireguard=wireguard)
+        chosen, _ = choose(mode)
+        with machine_lock(_LOCK_S):  # no other lab is half gone while this looks at all of them
+            state = build.planned(name, boards, rate_bps, chosen, root, wireguard=wireguard)
         return build.plan_steps(state, root / state.name)
 
     @classmethod
