@@ -106,16 +106,20 @@ def test_another_server_s_overhead_cannot_be_told(run: Run, daemon: str) -> None
 
 
 def test_how_soon_a_daemon_elsewhere_says_how_it_is(run: Run, daemon: str) -> None:
-    where = ("--url", daemon, "--model", "colours", "--health", "--seconds", "0.3")
-    code, out, err = run(*where, "--json")
-    assert code == 0, err
-    said = json.loads(out)["health"]
+    where = ("--url", daemon, "--model", "colours", "--health")
+    seconds, asked = 0.15, 0
+    while asked < 2:  # a median is of two at least, for which a busy machine may need longer
+        seconds *= 2
+        code, out, err = run(*where, "--seconds", seconds, "--json")
+        assert code == 0, err
+        said = json.loads(out)["health"]
+        asked = min(one["asked"] for one in said["inference"].values())
     assert list(said) == ["inference"]  # nobody else's engine is killed
     assert list(said["inference"]) == ["/metrics", "/v2/health/live", "/v2/health/ready"]
     for one in said["inference"].values():
-        assert one["asked"] > 0 == one["unanswered"]
+        assert one["unanswered"] == 0
         assert 0 < one["p50"] <= one["max"]
-    code, out, _ = run(*where)
+    code, out, _ = run(*where, "--seconds", "0.3")
     assert code == 0
     assert "/v2/health/live" in out
 
