@@ -62,6 +62,8 @@ def evaluate(
         raise SettingsError("--plans names no plan; an example: 'prism:p=2,l=10;voltage:p=2'")
     if plot is not None and plot.suffix not in (".png", ".html"):
         raise SettingsError(f"--plot {plot}: name a .png or .html file")
+    if plot is not None and not plot.parent.is_dir():
+        raise SettingsError(f"--plot {plot}: {plot.parent} is no directory")
     for option, directory in (("model", model), ("reference", reference)):
         if directory is not None and not directory.is_dir():
             raise SettingsError(f"--{option} {directory}: no such directory")

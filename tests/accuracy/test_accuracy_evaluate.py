@@ -205,3 +205,5 @@ def test_the_command_prints_rows_and_fills_a_profile(
     assert isinstance(foreign.exception, SettingsError)
     assert "was profiled with other weights" in str(foreign.exception)
     assert isinstance(RUN.invoke(app, [*command[:-1], " "]).exception, SettingsError)
+    nowhere = RUN.invoke(app, [*command, "--plot", str(tmp_path / "no" / "a.png")])
+    assert "is no directory" in str(nowhere.exception)
