@@ -106,8 +106,10 @@ def test_killed_ten_times_answered_ten_times_and_back_by_itself(
     seconds: dict[str, list[float]] = {"engine": [], "agent": []}
     for number in range(KILLS):
         victim = ("engine", "agent")[number % 2]
+        pid = boards.worker.process.pid
+        if victim == "engine":
+            pid = boards.together().worker.engine()
         request = under_way(boards)
-        pid = boards.worker.engine() if victim == "engine" else boards.worker.process.pid
         os.kill(pid, signal.SIGKILL)
         start_s = time.monotonic()
         why = check(request.answer(), expected)
