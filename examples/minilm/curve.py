@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,7 +28,9 @@ from prism_edge.accuracy.data import read_samples
 from prism_edge.accuracy.scores import Labels, Metric
 from prism_edge.families import load
 from prism_edge.families.model import Model, Tensors
+from prism_edge.layout import shared, token_layout
 from prism_edge.plan import LOCAL, Plan
+from prism_edge.traffic import wire_bytes
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ablations"))
 from variants import answer, bytes_sent
@@ -40,22 +42,40 @@ IDEAS = ("spread", "salient1", "clusters")
 PADDED_TO = 128
 
 
+Depth = Literal["even", "first", "late"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """``ranks`` 0: the exact model. ``padded``: texts are filled up to PADDED_TO tokens."""
+    """``ranks`` 0: the exact model. ``padded``: texts are filled up to PADDED_TO tokens.
+
+    ``depth``: what the blocks hear of as many rows. even: the same each. first: the first block
+    every token, which costs no bytes where all ranks have the ids. late: that too, and the others
+    the more the later they are."""
 
     ranks: int = 0
     rate: int = 1
     dtype: str = DTYPE
     variant: str = "plain"
     padded: bool = False
+    depth: Depth = "even"
 
-    def plan(self, tokens: int) -> Plan:
+    def plan(self, tokens: int, blocks: int) -> Plan:
         if not self.ranks:
             return LOCAL
-        return Plan.parse(
-            f"prism:p={self.ranks},l={segments(tokens, self.ranks, self.rate)},dtype={self.dtype}"
-        )
+        each = rows_by_depth(tokens, self.ranks, self.rate, blocks, self.depth)
+        return Plan.parse(f"prism:p={self.ranks},l={'/'.join(map(str, each))},dtype={self.dtype}")
+
+
+def rows_by_depth(tokens: int, ranks: int, rate: int, blocks: int, depth: Depth) -> tuple[int, ...]:
+    """Segments of a rank, for all blocks or for each; after the first block as many in all."""
+    count = segments(tokens, ranks, rate)
+    if depth == "even":
+        return (count,)
+    later = blocks - 1
+    weights = range(1, blocks) if depth == "late" else (1,) * later
+    own = -(-tokens // ranks)
+    return (own, *(min(own, 1 + more) for more in shared((count - 1) * later, weights)))
 
 
 def segments(tokens: int, ranks: int, rate: int) -> int:
@@ -63,8 +83,14 @@ def segments(tokens: int, ranks: int, rate: int) -> int:
     return max(1, tokens // (ranks * rate))
 
 
-CURVE = [Case(), *(Case(ranks=p, rate=rate) for p in RANKS for rate in RATES)]
+CURVE = [
+    Case(),
+    *(Case(ranks=p, rate=rate) for p in RANKS for rate in RATES),
+    *(Case(ranks=2, rate=rate, depth="late") for rate in RATES),
+    Case(ranks=4, rate=4, depth="late"),
+]
 ABLATIONS = [
+    Case(ranks=2, rate=4, depth="first"),
     *(Case(ranks=2, rate=4, variant=name) for name in (*CONTROLS, *IDEAS)),
     *(Case(ranks=2, rate=4, dtype=dtype) for dtype in ("fp32", "int8")),
     *(Case(ranks=2, rate=4, variant=name, padded=True) for name in ("plain", "padded")),
@@ -87,7 +113,7 @@ def embeddings(model: Model, case: Case, batches: Sequence[Tensors]) -> Tensor:
     for inputs in batches:
         tokens = inputs["input_ids"].shape[1]
         prepared = model.prepare(filled(inputs) if case.padded else inputs)
-        plan = case.plan(model.tokens(prepared))
+        plan = case.plan(model.tokens(prepared), model.shape.blocks)
         rows = answer(case.variant, model, plan, prepared)["last_hidden_state"]
         found.append(rows[:, :tokens].double().mean(dim=1))
     return torch.cat(found)
@@ -102,13 +128,23 @@ def _mean(each: np.ndarray[Any, Any], chosen: Labels) -> float:
     return float(each[chosen].mean())
 
 
+def bytes_of(model: Model, case: Case, tokens: int) -> tuple[int, int]:
+    """What boards send for one text between blocks, and in all, its ids and hidden states too."""
+    plan = case.plan(tokens, model.shape.blocks)
+    if not plan.exchanges:
+        return 0, 0
+    whole = bytes_sent(case.variant, model, plan, tokens)
+    ends = wire_bytes(plan, model.shape, 1, tokens)
+    return whole - ends + token_layout(plan, model.shape, tokens).exchange_bytes(1), whole
+
+
 def row(
     model: Model, case: Case, lengths: Sequence[int], metrics: Sequence[Metric]
 ) -> dict[str, Any]:
     """What is written of a case: its scores with 95 % intervals, and the medians over passages of
-    its bytes and of the tokens that a mean stands for."""
+    its bytes, between blocks and of the whole request, and of the tokens a mean stands for."""
     taken = [PADDED_TO] * len(lengths) if case.padded else lengths
-    sent = [bytes_sent(case.variant, model, case.plan(n), n) for n in taken] if case.ranks else [0]
+    sent = [bytes_of(model, case, n) for n in taken]
     means = [n / (case.ranks * segments(n, case.ranks, case.rate)) for n in taken if case.ranks]
     scores = [metric.score for metric in metrics]
     return {
@@ -117,7 +153,9 @@ def row(
         "dtype": case.dtype,
         "variant": case.variant,
         "padded": case.padded,
-        "wire_bytes": median(sent),
+        "depth": case.depth,
+        "between_bytes": median(between for between, _ in sent),
+        "wire_bytes": median(whole for _, whole in sent),
         "tokens_per_mean": median(means or [1]),
         "n": len(lengths),
         **{s.metric: {"value": s.value, "low": s.low, "high": s.high} for s in scores},
@@ -147,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             made = row(model, case, lengths, metrics)
             if case in (Case(ranks=2, rate=4), Case(ranks=2, rate=4, padded=True)):
                 plain = to_exact
-            elif plain is not None and case in ABLATIONS:
+            elif plain is not None and (case.ranks, case.rate) == (2, 4):
                 worse = to_exact.drop(plain)
                 made["worse_than_plain"] = {
                     "value": worse.value,

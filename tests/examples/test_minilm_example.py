@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import random
 import sys
 from pathlib import Path
@@ -98,9 +99,16 @@ def test_means_stand_for_as_many_tokens_as_the_rate_says() -> None:
     curve = load("curve")
     for tokens in range(64, 129):
         for case in curve.CURVE[1:]:
-            plan = case.plan(tokens)
-            assert plan.l == 1 or tokens / (plan.p * plan.l) >= case.rate
-            assert tokens / (plan.p * (plan.l + 1)) < case.rate
+            plan = case.plan(tokens, 6)
+            if case.depth == "even":
+                assert plan.l == 1 or tokens / (plan.p * plan.l) >= case.rate
+                assert tokens / (plan.p * (plan.l + 1)) < case.rate
+                even = plan.l
+            else:
+                even = curve.segments(tokens, case.ranks, case.rate)
+                assert plan.l[0] == -(-tokens // plan.p)
+                assert sum(plan.l[1:]) == 5 * even
+                assert list(plan.l[1:]) == sorted(plan.l[1:])
 
 
 def test_embeddings_of_every_case(tmp_path: Path) -> None:
@@ -121,3 +129,35 @@ def test_embeddings_of_every_case(tmp_path: Path) -> None:
         made = curve.row(model, case, [64, 64, 70, 70], [score])
         assert -1 <= made["cosine_to_exact"]["value"] < 1
         assert made["wire_bytes"] > 0
+
+
+def test_a_figure_and_tables_of_what_was_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("matplotlib")
+    curve = load("curve")
+    score = {"value": 0.97, "low": 0.96, "high": 0.98}
+    lines = []
+    for case in (*curve.CURVE, *curve.ABLATIONS):
+        row = {
+            **{name: getattr(case, name) for name in ("ranks", "rate", "depth", "dtype")},
+            "variant": case.variant,
+            "padded": case.padded,
+            "tokens_per_mean": case.rate + 0.1,
+            "between_bytes": 10**5 // case.rate,
+            "wire_bytes": 2 * 10**5 // case.rate,
+            "n": 500,
+            "cosine_to_exact": score,
+            "cosine_to_own": score,
+        }
+        lines.append(
+            json.dumps({**row, "worse_than_plain": score} if case.dtype != "fp16" else row)
+        )
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    rows, out = str(tmp_path / "rows.jsonl"), tmp_path / "made.png"
+    load("plot").main(["--before", rows, "--after", rows, "--out", str(out)])
+    assert out.read_bytes().startswith(b"\x89PNG")
+    said = capsys.readouterr().out
+    assert "4 | even | 32 | 32.1 | 3,125 | 6,250 | 0.9700 (0.9600 to 0.9800)" in said
+    assert "plain, int8, even | 25,000" in said
