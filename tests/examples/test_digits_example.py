@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +17,9 @@ pytest.importorskip("torch")
 pytest.importorskip("sklearn")
 import torch
 from transformers import ViTForImageClassification
+
+from prism_edge.families import load
+from prism_edge.plan import Plan
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 
@@ -69,3 +75,38 @@ def test_a_damaged_checkpoint_is_noticed(data: ModuleType) -> None:
 
 def test_the_checkpoint_stays_small() -> None:
     assert (EXAMPLE / "checkpoint" / "model.safetensors").stat().st_size < 1_500_000
+
+
+def test_files_hold_the_split_and_moved_copies(data: ModuleType, tmp_path: Path) -> None:
+    command = [sys.executable, str(EXAMPLE / "arrays.py"), "--out", str(tmp_path), "--copies", "1"]
+    subprocess.run(command, check=True)
+    train, labels, test, test_labels = data.load_split()
+    with np.load(tmp_path / "train.npz") as file:
+        assert np.array_equal(file["pixel_values"][:1437], train)
+        assert np.array_equal(file["labels"], np.concatenate([labels, labels]))
+        moved = file["pixel_values"][1437:]
+        assert moved.shape == train.shape
+        assert 0 < (moved == train).all(axis=(1, 2, 3)).mean() < 0.1  # 81 offsets, one of them none
+    with np.load(tmp_path / "test.npz") as file:
+        assert np.array_equal(file["pixel_values"], test)
+        assert np.array_equal(file["labels"], test_labels)
+
+
+def test_the_frontier_is_drawn(tmp_path: Path) -> None:
+    plans = {"local": 0.99, "prism:p=2,l=2,dtype=int8": 0.8, "astra:p=2,g=4": 0.9}
+    rows = [
+        {"plan": plan, "metric": "accuracy", "value": value, "ci_low": 0.5, "ci_high": 1.0}
+        for plan, value in plans.items()
+    ]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    spec = importlib.util.spec_from_file_location("frontier", EXAMPLE / "frontier.py")
+    assert spec is not None
+    assert spec.loader is not None
+    frontier = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(frontier)
+    given, drawn = str(tmp_path / "rows.json"), tmp_path / "drawn.png"
+    frontier.main(["--before", given, "--after", given, given, "--out", str(drawn)])
+    assert drawn.read_bytes().startswith(b"\x89PNG")
+    shape = load(EXAMPLE / "checkpoint").shape
+    sent = [frontier.message_bytes(Plan.parse(plan), shape) for plan in list(plans)[1:]]
+    assert sent == [2 * (64 + 4), 32 * 4 * 10 // 8]
