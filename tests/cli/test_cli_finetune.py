@@ -48,7 +48,11 @@ def content(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
+def small_files_only() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (80_000, 80_000))
+
+
+def start(*arguments: object, before: Callable[[], None] | None = None) -> subprocess.Popen[str]:
     argv = [sys.executable, "-m", "prism_edge", *map(str, arguments)]
     return subprocess.Popen(
         argv,
@@ -56,6 +60,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=before,
     )
 
 
@@ -86,6 +91,7 @@ def test_a_model_directory_is_left_that_says_what_it_is_for(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_killed_and_gone_on_is_never_killed(vit: Path, pixels: Path, tmp_path: Path) -> None:
     """After it began, at some step, and in the middle of writing its state."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -125,10 +131,12 @@ def within_a_write(process: subprocess.Popen[str], partial: Path) -> bytes:
             time.sleep(0.001)
     process.kill()
     os.close(reader)
+    partial.unlink(missing_ok=True)  # if it had ended before we came, nobody else would
     return read
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_ctrl_c_keeps_what_there_is_and_the_same_command_goes_on(
     run: Run, vit: Path, pixels: Path, tmp_path: Path
 ) -> None:
@@ -163,14 +171,14 @@ def test_ctrl_c_keeps_what_there_is_and_the_same_command_goes_on(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_full_disk_keeps_what_there_was(
     run: Run, vit: Path, pixels: Path, tmp_path: Path
 ) -> None:
     """As full as a limit on the size of files makes it: that of the state is met after the first
     steps, when it holds the optimiser's moments too."""
     out, more = tmp_path / "out", ("--steps", 12, "--patience", 60)
-    full = start(*command(vit, pixels, out, *more))
-    resource.prlimit(full.pid, resource.RLIMIT_FSIZE, (80_000, 80_000))
+    full = start(*command(vit, pixels, out, *more), before=small_files_only)
     _, err = full.communicate()
     assert full.returncode == 1
     assert "finetune.state: cannot be written (File too large); what was there is whole" in err
