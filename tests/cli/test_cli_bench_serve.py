@@ -126,6 +126,7 @@ def test_how_soon_a_daemon_elsewhere_says_how_it_is(run: Run, daemon: str) -> No
 
 @pytest.mark.gloo
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(find_spec("torch") is None, reason="its engine needs torch")
 def test_a_daemon_of_its_own_says_what_it_adds(run: Run, tmp_path: Path) -> None:
     import checkpoints

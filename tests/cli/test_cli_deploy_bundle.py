@@ -44,11 +44,12 @@ def bundle(index: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         env=os.environ | pip,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=250,
     )
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_what_it_prints(index: Path) -> None:
     done = bundle(index, *ORIN, *HAVE, "--out", "orin")
     assert done.returncode == 0, done.stderr
