@@ -55,7 +55,7 @@ def health(
 
 @contextmanager
 def asking(where: Where) -> Iterator[Asked]:
-    """What became of every question, by path, while this is entered; each is asked at least once."""
+    """What became of every question, by path, while this is entered; each is asked once or more."""
     asked: Asked = {path: [] for path in PATHS}
     stop = threading.Event()
 
