@@ -22,7 +22,7 @@ def plan(
     objective: Annotated[str, typer.Option(help="latency | energy | edp")] = "latency",
     exact: Annotated[bool, typer.Option("--exact", help="No plan that approximates.")] = False,
     max_accuracy_drop: Annotated[
-        float | None, typer.Option(min=0, help="No plan that may lose more accuracy than this.")
+        float | None, typer.Option(min=0, help="Accuracy that may be lost: 0.005 is half a point.")
     ] = None,
     what_if: Annotated[
         str, typer.Option(help="Imagine boards=4,rate=300mbit (also model, batch, tokens).")
