@@ -1,4 +1,4 @@
-"""Accuracy against the bytes that a board sends before a block, before and after fine-tuning.
+"""Accuracy against the bytes that boards send for a picture, before and after fine-tuning.
 
 python examples/digits/frontier.py --before before.json --after after.json --out frontier.png
 
@@ -23,7 +23,7 @@ from prism_edge.palette import MARKS, TONES
 from prism_edge.plan import LOCAL, Plan
 
 CHECKPOINT = Path(__file__).parent / "checkpoint"
-SIZES = tuple(1 << power for power in range(1, 12))  # bytes, marked
+SIZES = tuple(1 << power for power in range(8, 18))  # bytes, marked
 Row = dict[str, Any]
 
 
@@ -33,10 +33,11 @@ def rows(paths: Sequence[Path]) -> dict[str, Row]:
     return {row["plan"]: row for row in every if row["metric"] == "accuracy"}
 
 
-def message_bytes(plan: Plan, shape: ModelShape) -> int:
-    """What the last board sends to each of the others before a block, for one picture."""
-    layout = token_layout(plan, shape, shape.tokens)
-    return layout.payload_bytes(len(layout.segments(layout.ranks - 1)), 1)
+def sent_bytes(row: Row, shape: ModelShape) -> float:
+    """What boards send for one picture besides the picture itself."""
+    plan = Plan.parse(row["plan"])
+    picture = sum(token_layout(plan, shape, shape.tokens).parts[1:]) * shape.token_bytes
+    return float(row["wire_bytes"] - picture)
 
 
 def draw(axes: Axes, title: str, scores: dict[str, Row], exact: float, shape: ModelShape) -> None:
@@ -49,7 +50,7 @@ def draw(axes: Axes, title: str, scores: dict[str, Row], exact: float, shape: Mo
     ):
         plans = [plan for plan in map(Plan.parse, scores) if plan.tap == "after"]
         chosen = [x for x in plans if (x.method, x.p, x.dtype) == (method, p, dtype)]
-        points = sorted((message_bytes(plan, shape), str(plan)) for plan in chosen)
+        points = sorted((sent_bytes(scores[str(plan)], shape), str(plan)) for plan in chosen)
         found = [scores[plan] for _, plan in points]
         if not found:
             continue
@@ -75,7 +76,7 @@ def draw(axes: Axes, title: str, scores: dict[str, Row], exact: float, shape: Mo
     axes.xaxis.set_major_locator(FixedLocator(SIZES))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("bytes that a board sends to another before a block, one picture")
+    axes.set_xlabel("bytes that boards send for a picture besides the picture itself")
     axes.grid(color=TONES["line"].light)
     axes.set_axisbelow(True)
 

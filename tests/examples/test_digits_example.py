@@ -20,6 +20,7 @@ from transformers import ViTForImageClassification
 
 from prism_edge.families import load
 from prism_edge.plan import Plan
+from prism_edge.traffic import wire_bytes
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 
@@ -94,10 +95,8 @@ def test_files_hold_the_split_and_moved_copies(data: ModuleType, tmp_path: Path)
 
 def test_the_frontier_is_drawn(tmp_path: Path) -> None:
     plans = {"local": 0.99, "prism:p=2,l=2,dtype=int8": 0.8, "astra:p=2,g=4": 0.9}
-    rows = [
-        {"plan": plan, "metric": "accuracy", "value": value, "ci_low": 0.5, "ci_high": 1.0}
-        for plan, value in plans.items()
-    ]
+    same = {"metric": "accuracy", "ci_low": 0.5, "ci_high": 1.0, "wire_bytes": 5000.0}
+    rows = [{"plan": plan, "value": value, **same} for plan, value in plans.items()]
     (tmp_path / "rows.json").write_text(json.dumps(rows))
     spec = importlib.util.spec_from_file_location("frontier", EXAMPLE / "frontier.py")
     assert spec is not None
@@ -108,5 +107,7 @@ def test_the_frontier_is_drawn(tmp_path: Path) -> None:
     frontier.main(["--before", given, "--after", given, given, "--out", str(drawn)])
     assert drawn.read_bytes().startswith(b"\x89PNG")
     shape = load(EXAMPLE / "checkpoint").shape
-    sent = [frontier.message_bytes(Plan.parse(plan), shape) for plan in list(plans)[1:]]
-    assert sent == [2 * (64 + 4), 32 * 4 * 10 // 8]
+    row = {"plan": "prism:p=2,l=2,dtype=int8"}
+    row["wire_bytes"] = wire_bytes(Plan.parse(row["plan"]), shape, 1, shape.tokens)
+    # to the other board and back before 3 blocks, and one way before the first and the last
+    assert frontier.sent_bytes(row, shape) == 8 * 2 * (64 + 4)
