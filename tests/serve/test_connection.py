@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -42,6 +43,7 @@ class Server:
 
     def __init__(self, patience_s: float, limit: int, tls: Path | None) -> None:
         self.patience_s = patience_s  # with connections that are made from now on
+        self.accepted = self.made = 0  # connections, and those past their handshake
         self.protocol = type("Hurried", (self.connection(),), {"limit": limit})
         self.trust = None if tls is None else trusting(tls / "authority.crt")
         self.listener = listen("127.0.0.1", 0)
@@ -67,9 +69,14 @@ class Server:
         server = self
 
         class Hurried(Connection):
+            def __init__(self, *arguments: Any, **options: Any) -> None:
+                super().__init__(*arguments, **options)
+                server.accepted += 1
+
             def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
                 self.patience_s = server.patience_s
                 super().connection_made(transport)
+                server.made += 1
 
         return Hurried
 
@@ -357,7 +364,8 @@ def test_a_shutdown_waits_for_nobody_who_is_owed_nothing(either: Path | None) ->
         server.connect() as silent,
         server.knock() as outside,
     ):
-        server.ask()
+        while server.accepted < 2 or server.made < (1 if either else 2):
+            threading.Event().wait(SOON_S / 10)
         server.server.should_exit = True
         server.thread.join(60)
         assert not server.thread.is_alive()
