@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
-_BUSY_S = 20.0
+_BUSY_S = 60.0
 _POLL_S = 0.05
 
 

@@ -13,7 +13,7 @@ from boards import cgroups
 from prism_edge.cluster.shaping import Link, plug, shape
 from prism_edge.settings import BoardSettings
 
-BOOT_S = 60.0
+BOOT_S = 120.0
 MEMORY_BYTES = 4 << 30  # what a board has
 _POLL_S = 0.05
 
@@ -21,7 +21,7 @@ _POLL_S = 0.05
 def do(*argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """The finished command, which must work unless ``check`` is False."""
     done = subprocess.run(
-        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
     )
     assert not check or done.returncode == 0, f"{shlex.join(argv)}: {done.stderr}{done.stdout}"
     return done

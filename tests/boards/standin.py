@@ -18,14 +18,16 @@ NotifyAccess=all
 ExecStart=/bin/sh /opt/prism-edge/current/serve
 Restart=on-failure
 RestartSec=1
-TimeoutStartSec=4
+TimeoutStartSec={limit_s}
 [Install]
 WantedBy=multi-user.target
 """
 GOOD = "echo {id} >/run/serving; systemd-notify --ready; exec sleep infinity"
 FAILS = "echo no engine here >&2; exit 1"
-DIES = "echo {id} >/run/serving; systemd-notify --ready; sleep 2; exit 1"
+# long before it has served for as long as a switch wants it to
+DIES = "echo {id} >/run/serving; systemd-notify --ready; sleep 0.5; exit 1"
 HANGS = "exec sleep infinity"
+HANGS_S, STARTS_S = 4, 60  # for which is waited
 
 
 def furnish(board: Board) -> None:
@@ -39,7 +41,8 @@ def lay(board: Board, release: str, program: str) -> None:
     """The release is there; nothing serves it yet."""
     where = paths.release(release)
     write(board, f"{where}/serve", program.format(id=release))
-    write(board, f"{where}/etc/{paths.UNIT}", UNIT.format(id=release))
+    limit_s = HANGS_S if program == HANGS else STARTS_S
+    write(board, f"{where}/etc/{paths.UNIT}", UNIT.format(id=release, limit_s=limit_s))
     write(board, f"{where}/release.json", "{}")
 
 

@@ -63,6 +63,14 @@ def begin(board: Board, release: str) -> None:
     board.sh(f"systemd-run --quiet --collect --unit=test {paths.ACTIVATE} {release}")
 
 
+def switched(board: Board, release: str) -> None:
+    """Once it is what the board is about to serve."""
+    until_s = time.monotonic() + 60
+    while links(board).get("current") != release:
+        assert time.monotonic() < until_s
+        time.sleep(0.02)
+
+
 def lose_power(board: Board) -> None:
     board.power_off()
     board.power_on()
@@ -126,7 +134,7 @@ def test_the_board_goes_on_when_the_laptop_is_lost(board: Board, runner: Runner)
 
     laptop = threading.Thread(target=switch)
     laptop.start()
-    assert begun.wait(30)
+    assert begun.wait(60)
     board.cut()
     try:
         until_s = time.monotonic() + 60
@@ -160,15 +168,12 @@ def test_power_lost_at_any_moment_of_a_switch(board: Board, latest_s: float) -> 
 
 def test_without_settling_a_power_cut_would_leave_a_bad_release(board: Board) -> None:
     begin(board, "hangs")
-    until_s = time.monotonic() + 30
-    while links(board).get("current") != "hangs":
-        assert time.monotonic() < until_s
-        time.sleep(0.02)
+    switched(board, "hangs")
     board.power_off()
     wants = board.root / "etc/systemd/system/multi-user.target.wants"
     (wants / "prism-edge-settle.service").unlink()
     board.power_on()
-    until_s = time.monotonic() + 30
+    until_s = time.monotonic() + 60
     while board.state() not in ("running", "degraded"):
         assert time.monotonic() < until_s
     assert serving(board) == ""
@@ -179,12 +184,9 @@ def test_without_settling_a_power_cut_would_leave_a_bad_release(board: Board) ->
 
 def test_a_switch_that_was_killed_is_taken_back_by_the_next(board: Board, runner: Runner) -> None:
     begin(board, "hangs")
-    until_s = time.monotonic() + 30
-    while links(board).get("current") != "hangs":
-        assert time.monotonic() < until_s
-        time.sleep(0.02)
+    switched(board, "hangs")
     board.sh("systemctl kill --signal=KILL test.service")
-    until_s = time.monotonic() + 30
+    until_s = time.monotonic() + 60
     while board.sh("systemctl is-active test.service", check=False).strip() == "active":
         assert time.monotonic() < until_s
     activate(runner, "good-2")
@@ -193,6 +195,7 @@ def test_a_switch_that_was_killed_is_taken_back_by_the_next(board: Board, runner
 
 def test_two_switches_at_once_are_one(board: Board, runner: Runner) -> None:
     begin(board, "hangs")
+    switched(board, "hangs")
     with pytest.raises(ClusterError, match="another switch is under way"):
         activate(runner, "good-2")
 

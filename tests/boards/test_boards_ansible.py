@@ -121,14 +121,14 @@ def listening(board: Board, port: int) -> Iterator[None]:
 def reached(board: Board, port: int) -> bool:
     """Whether this machine, which is no board, gets through."""
     try:
-        socket.create_connection((board.address, port), timeout=1).close()
+        socket.create_connection((board.address, port), timeout=3).close()
     except TimeoutError:
         return False
     return True
 
 
 def reached_from(other: Board, board: Board, port: int) -> bool:
-    knock = f"timeout 5 bash -c '</dev/tcp/{board.address}/{port}' && echo in"
+    knock = f"timeout 10 bash -c '</dev/tcp/{board.address}/{port}' && echo in"
     return other.sh(knock, check=False) == "in\n"
 
 

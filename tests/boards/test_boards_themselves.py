@@ -34,7 +34,7 @@ def traces(subnet: int) -> list[str]:
 
 def ssh(found: Desk, number: int, command: str, user: str = "root") -> str:
     where = f"{user}@{found.boards[number - 1].address}"
-    argv = ["ssh", "-F", str(found.directory / "ssh_config"), "-oConnectTimeout=5", where, command]
+    argv = ["ssh", "-F", str(found.directory / "ssh_config"), "-oConnectTimeout=50", where, command]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
     return done.stdout + done.stderr
 
@@ -107,7 +107,7 @@ def test_down_ends_what_no_directory_tells_of() -> None:
         stray = subprocess.Popen(["sleep", "1000"])
         for group in groups:
             (group / "cgroup.procs").write_text(str(stray.pid))
-    assert stray.wait(10) == -signal.SIGKILL
+    assert stray.wait(60) == -signal.SIGKILL
     assert traces(found.subnet) == []
 
 
