@@ -62,15 +62,15 @@ def draw(axes: Axes, title: str, rows: list[Row]) -> None:
     for label, (method, p) in SERIES.items():
         plans = [Plan.parse(text) for text in scores]
         points = sorted(
-            (between_blocks(plan), scores[str(plan)])
+            (between_blocks(plan), scores[str(plan)]["value"])
             for plan in plans
             if (plan.method, plan.p, plan.tap) == (method, p, "after")
             and plan.dtype in (None, "fp16")
+            and not isinstance(plan.l, tuple)
         )
-        values = [score["value"] for _, score in points]
-        axes.errorbar(
+        axes.plot(
             [sent for sent, _ in points],
-            values,
+            [value for _, value in points],
             label=label,
             color=TONES[method].light,
             marker=MARKS[method][0],
