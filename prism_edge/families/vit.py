@@ -39,14 +39,13 @@ class Vit(Model):
             )
         self._side, self._image, self._channels = side, image, channels
         patches = (image // side) ** 2
-        self._order = torch.tensor(along_curve(image // side))
+        self._order = along_curve(image // side)
         self._weight = tensor("embeddings.patch_embeddings.projection.weight").flatten(1)
         self._bias = tensor("embeddings.patch_embeddings.projection.bias")
-        back = torch.cat([torch.zeros(1), 1 + self._order.argsort()]).long()
-        self._back = back.to(self._weight.device)
+        tokens = [0, *(1 + patch for patch in self._order)]
+        self._back = torch.tensor(tokens, device=self._weight.device).argsort()
         self._class_token = tensor("embeddings.cls_token")
-        position = tensor("embeddings.position_embeddings")
-        self._position = torch.cat([position[:, :1], position[:, 1 + self._order]], dim=1)
+        self._position = tensor("embeddings.position_embeddings")[:, tokens]
         eps = get("layer_norm_eps")
         self._norm = Norm(tensor("layernorm.weight"), tensor("layernorm.bias"), eps)
         scale, shift = _normalisation(
