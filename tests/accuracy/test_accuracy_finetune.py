@@ -153,13 +153,13 @@ def test_labels_that_do_not_fit_are_refused() -> None:
 def test_the_distance_to_the_exact_model_is_zero_there_and_leaves_padding_out() -> None:
     x, y = torch.randn(2, 4, 8), torch.randn(2, 4, 8)
     for name in ("logits", "last_hidden_state"):
-        assert float(to_exact({name: x}, {name: x}, None)) == pytest.approx(0, abs=1e-6)
+        assert float(to_exact({name: x}, {name: x}, None)) == pytest.approx(0, abs=1e-5)
         assert float(to_exact({name: x}, {name: y}, None)) > 0.1
         real = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0]])
         padded = torch.where(real[..., None] > 0, x, y)
-        assert float(to_exact({name: padded}, {name: x}, real)) == pytest.approx(0, abs=1e-6)
+        assert float(to_exact({name: padded}, {name: x}, real)) == pytest.approx(0, abs=1e-5)
     both = {"last_hidden_state": x, "pooler_output": y[:, 0]}
-    assert float(to_exact(both, {**both, "pooler_output": x[:, 0]}, None)) < 1e-6
+    assert float(to_exact(both, {**both, "pooler_output": x[:, 0]}, None)) < 1e-5
 
 
 @pytest.mark.parametrize("family", MADE)
