@@ -78,7 +78,8 @@ class Pass:
 
 class CodeTraining:
     """The codes of every astra plan of a family. ``model`` uses them as they are now; ``usage``:
-    what they made of the rows last looked at."""
+    what they made of the rows last looked at, be they those of the fit; ``judged``: of held samples
+    alone."""
 
     def __init__(self, model: Model, family: PlanFamily, noise: float, beta: float) -> None:
         """Raises ``PlanError`` for codes that do not fit the model, or each other."""
@@ -86,6 +87,7 @@ class CodeTraining:
         self._taps = sizes(family, model)
         self.codes: dict[Size, EmaCodes] = {}
         self.usage: Usage = {}
+        self.judged: Usage = {}
         self.samples = 0
 
     def begin(self, batches: Sequence[Tensors], samples: int, seed: int, tell: Tell) -> None:
@@ -152,14 +154,16 @@ class CodeTraining:
                 tallies[block].add(each.codes.t(), each.rows, books.reconstruct(block, each.codes))
 
     def looked(self, looks: Looks) -> None:
-        """``usage`` is of these rows, for every size that any of them travelled with."""
+        """``judged`` is of these rows, for every size that any of them travelled with."""
+        self.judged = {}
         for size, tallies in looks.items():
             if not all(tally.whole for tally in tallies):
                 continue
             revived = self.codes[size].revived.tolist()
             qualities = [asdict(tally.quality()) for tally in tallies]
             found = [{**q, "revived": n} for q, n in zip(qualities, revived, strict=True)]
-            self.usage = {**self.usage, name(size): found}  # what was read before stays
+            self.judged[name(size)] = found
+        self.usage = {**self.usage, **self.judged}  # what was read before stays
 
     def state(self) -> dict[str, Any]:
         """All that another process needs to go on."""

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from prism_edge.accuracy.code_training import CodeTraining, Looks, Pass, Usage
 from prism_edge.accuracy.losses import Goal, to_exact, to_labels
-from prism_edge.accuracy.plan_family import PlanFamily
+from prism_edge.accuracy.plan_family import PlanFamily, in_turn
 from prism_edge.accuracy.pools import Pool, epoch
 from prism_edge.errors import ModelError
 from prism_edge.families.model import Model, Tensors
@@ -66,7 +66,8 @@ class Recipe:
 class Finetune:
     """A training that can be stopped after any step. ``model``: of the leaves as they are now;
     ``before``, ``best``: loss of the held samples at the start and at ``best_step``;
-    ``usage_before``, ``usage``: what codes made of their rows then."""
+    ``usage_before``, ``usage``: what codes made of held samples' rows then, without sizes
+    that no held sample travelled with."""
 
     def __init__(
         self,
@@ -79,7 +80,7 @@ class Finetune:
         recipe: Recipe,
     ) -> None:
         self._model, self._leaves, self._exact, self._recipe = model, leaves, exact, recipe
-        self._train, self._held = train, held
+        self._train = train
         # the plans that samples as long as these can be answered by
         lengths = {id(pool): self._tokens(pool) for pool in (*train, *held)}
         longest = max(lengths.values())
@@ -88,6 +89,9 @@ class Finetune:
         self._families = {
             key: family.fitting(exact.shape, tokens) for key, tokens in lengths.items()
         }
+        batches = [(pool, start) for pool in held for start in range(0, len(pool), recipe.batch)]
+        turns = in_turn([self._families[id(pool)] for pool, _ in batches])
+        self._looks = [(*batches[place], part) for place, part in turns]
         for name in leaves:
             if recipe.goal == "exact" and name.endswith(TABLES):
                 leaves[name].requires_grad_(False)
@@ -140,7 +144,7 @@ class Finetune:
             )
             tell("held samples, before", 0, recipe.steps, 0)
             self.before = self.best = self.judged()
-            self.usage_before = self.usage = self.codes.usage
+            self.usage_before = self.usage = self.codes.judged
             keep(True)
         while self.step < recipe.steps and self.stale < recipe.patience:
             if stop():
@@ -160,25 +164,24 @@ class Finetune:
                 better = held < self.best
                 self.stale = 0 if better else self.stale + 1
                 if better:
-                    self.best, self.best_step, self.usage = held, self.step, self.codes.usage
+                    self.best, self.best_step, self.usage = held, self.step, self.codes.judged
                 keep(better)
         return True
 
     @torch.no_grad()
     def judged(self) -> float:
-        """The loss of the held samples, of a plan for each batch that is always the same one."""
-        model, total, count, number = self._model(), 0.0, 0, 0
+        """The loss of the held samples, of a plan for each batch that is always the same one. The
+        family's parts take turns, so that none goes unjudged."""
+        model, total, count = self._model(), 0.0, 0
         looks: Looks = {}
-        for pool in self._held:
-            for start in range(0, len(pool), self._recipe.batch):
-                part = pool.rows(np.arange(start, min(start + self._recipe.batch, len(pool))))
-                source = np.random.default_rng([self._recipe.seed, JUDGE, number])
-                plan = self._families[id(pool)].draw(source)
-                heard = self.codes.judging(plan)
-                total += float(self._loss(model, part, plan, None, heard)) * len(part)
-                if heard is not None:
-                    self.codes.count(looks, heard)
-                count, number = count + len(part), number + 1
+        for number, (pool, start, turn) in enumerate(self._looks):
+            part = pool.rows(np.arange(start, min(start + self._recipe.batch, len(pool))))
+            plan = turn.draw(np.random.default_rng([self._recipe.seed, JUDGE, number]))
+            heard = self.codes.judging(plan)
+            total += float(self._loss(model, part, plan, None, heard)) * len(part)
+            if heard is not None:
+                self.codes.count(looks, heard)
+            count += len(part)
         self.codes.looked(looks)
         return total / count
 

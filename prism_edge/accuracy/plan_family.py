@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -22,7 +24,7 @@ MOST = 10_000  # plans of one family
 
 @dataclass(frozen=True, slots=True)
 class PlanFamily:
-    """``entries``: the plans of each part; a part is drawn first, then a plan of it."""
+    """``entries``: the plans of each part; a part with any is drawn first, then a plan of it."""
 
     entries: tuple[tuple[Plan, ...], ...]
 
@@ -44,14 +46,30 @@ class PlanFamily:
         Raises ``PlanError`` when there is none.
         """
         kept = tuple(tuple(p for p in entry if _fits(p, shape, tokens)) for entry in self.entries)
-        kept = tuple(entry for entry in kept if entry)
-        if not kept:  # the reason is the first plan's
+        if not any(kept):  # the reason is the first plan's
             check_fits(self.plans[0], shape, self.plans[0].p, tokens, self.plans[0].p)
         return PlanFamily(kept)
 
     def draw(self, source: np.random.Generator) -> Plan:
-        entry = self.entries[int(source.integers(len(self.entries)))]
+        some = [entry for entry in self.entries if entry]
+        entry = some[int(source.integers(len(some)))]
         return entry[int(source.integers(len(entry)))]
+
+
+def in_turn(batches: Sequence[PlanFamily]) -> list[tuple[int, PlanFamily]]:
+    """Places of batches, each with one part of what fits it: parts take turns, and every part that
+    fits any of them is there. ``batches``: what of one family fits each."""
+    able = [[number for number, plans in enumerate(fits.entries) if plans] for fits in batches]
+    times: Counter[int] = Counter()
+    found = []
+    for place, numbers in enumerate(able):
+        number = min(numbers, key=lambda n: (times[n], n))
+        times[number] += 1
+        found.append((place, number))
+    for number in sorted({n for numbers in able for n in numbers} - times.keys()):
+        places = [place for place, numbers in enumerate(able) if number in numbers]
+        found.append((places[number % len(places)], number))
+    return [(place, PlanFamily((batches[place].entries[number],))) for place, number in found]
 
 
 def expanded(text: str) -> tuple[Plan, ...]:

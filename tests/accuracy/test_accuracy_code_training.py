@@ -175,3 +175,11 @@ def test_what_is_saved_is_what_was_trained(tmp_path: Path) -> None:
     run.codes.save(tmp_path / "out", seed=3)
     found = read_codebooks(tmp_path / "out", 4, 8)
     assert torch.equal(found.tables, trained.exact.codebooks(4, 8).tables)
+
+
+def test_only_codes_that_held_samples_met_are_reported(tmp_path: Path) -> None:
+    run = begin(bert(tmp_path), tmp_path, 2, "local;astra:p=2,g=4|8,k=8")  # one held batch
+    go(run)
+    assert len(run.usage_before) == 1
+    assert run.usage_before.keys() == run.usage.keys()
+    assert run.codes.usage.keys() == {"g=4,k=8", "g=8,k=8"}  # the fit's errors, for the files

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from nets import Net
 
-from prism_edge.accuracy.plan_family import PlanFamily
+from prism_edge.accuracy.plan_family import PlanFamily, in_turn
 from prism_edge.errors import PlanError
 
 
@@ -47,3 +47,17 @@ def test_short_samples_are_answered_by_what_fits_them() -> None:
     assert [plan.l for plan in short.plans] == [1, 2, 3, 4, None]
     with pytest.raises(PlanError):
         PlanFamily.parse("prism:p=2,l=9").fitting(shape, 8)
+
+
+def test_every_part_is_judged_in_its_turn() -> None:
+    family, shape = PlanFamily.parse("local;prism:p=2,l=9;voltage:p=2|3"), Net().shape
+
+    def turns(*lengths: int) -> list[tuple[int, int]]:
+        found = in_turn([family.fitting(shape, tokens) for tokens in lengths])
+        return [(place, family.entries.index(part.entries[0])) for place, part in found]
+
+    assert turns(*[36] * 5) == [(0, 0), (1, 1), (2, 2), (3, 0), (4, 1)]
+    assert turns(36) == [(0, 0), (0, 1), (0, 2)]  # fewer batches than parts
+    assert turns(8, 36, 8) == [(0, 0), (1, 1), (2, 2)]
+    assert turns(36, 8) == [(0, 0), (1, 2), (0, 1)]  # l=9 fits the first alone
+    assert turns(8, 8) == [(0, 0), (1, 2)]
