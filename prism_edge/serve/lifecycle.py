@@ -42,10 +42,11 @@ class Hello:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A board as last heard of."""
+    """A board as last heard of; ``excused``: we have looked away since."""
 
     hello: Hello
     seen_s: float
+    excused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,9 +103,16 @@ def hello(state: State, said: Hello, now_s: float) -> State:
 
 def looked_away(state: State, away_s: float, now_s: float) -> State:
     """The state of a leader that was kept from working for ``away_s``: what boards said meanwhile
-    still waits for it, so that time was no silence of theirs."""
+    still waits for it, so that time was no silence of theirs. But once only until a board is heard
+    again: what had waited has had its turn when the leader looks away another time."""
     members = {
-        board: replace(member, seen_s=min(now_s, member.seen_s + away_s))
+        board: member
+        if member.excused
+        else replace(
+            member,
+            seen_s=min(now_s, member.seen_s + away_s),
+            excused=member.seen_s + away_s <= now_s,  # else it was heard at the end of that time
+        )
         for board, member in state.members.items()
     }
     return replace(state, members=members)

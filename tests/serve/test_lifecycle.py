@@ -154,7 +154,35 @@ def test_time_in_which_the_leader_did_not_listen_is_no_silence() -> None:
     assert step(away, 60.0 + SILENCE_S) == (away, [])
     assert closing(away, None, 60.1 + SILENCE_S).reason == "board b: silent for 1.6 s"
     heard = lifecycle.hello(opened(), worker(seat=1), 59.0)  # never from the future
-    assert lifecycle.looked_away(heard, 60.0, 60.0).members["b"].seen_s == 60.0
+    heard = lifecycle.looked_away(heard, 60.0, 60.0)
+    assert heard.members["b"].seen_s == 60.0
+    assert step(lifecycle.looked_away(heard, 60.0, 120.0), 120.0)[1] == []
+
+
+def test_a_leader_that_is_always_late_finds_a_dead_board_too() -> None:
+    """As late as may be, whether or not others' hellos make it tick in between."""
+    for gaps in ((0.6,), (0.6, 0.01)):
+        state, now_s, actions = opened(), 0.0, list[Action]()
+        while not actions:
+            for away_s in gaps:
+                now_s += away_s
+                if away_s > 0.5:
+                    state = lifecycle.looked_away(state, away_s, now_s)
+                state, more = step(state, now_s)
+                actions += more
+            assert now_s < SILENCE_S + 3 * 0.6
+        assert isinstance(actions[0], Close)
+        assert actions[0].reason.startswith("board b: silent for")
+
+
+def test_a_board_that_is_heard_is_excused_again() -> None:
+    state, actions = opened(), list[Action]()
+    for pause in range(1, 9):
+        state = lifecycle.looked_away(state, 60.0, 60.5 * pause)
+        state, more = step(state, 60.5 * pause)
+        state, again = say(state, worker(seat=1), 60.5 * pause + 0.1)
+        actions += more + again
+    assert actions == []
 
 
 def test_a_board_that_just_keeps_saying_hello_is_kept() -> None:
