@@ -22,7 +22,8 @@ def test_the_real_jtop_feeds_the_source_and_its_failures_are_told_apart(tmp_path
         pytest.skip("needs root: a mount namespace with a /sys of its own")
     argv = ["unshare", "--mount", "--propagation", "private", sys.executable, str(PROGRAM)]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(JTOP), *sys.path])}
-    done = subprocess.run([*argv, str(tmp_path)], env=env, capture_output=True, text=True)
+    argv.append(str(tmp_path))
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stdout + done.stderr
     said = json.loads(done.stdout)
     assert said["runs"] == [[4.76, "VDD_IN by jtop", RAILS, {"tj": 49.156}]] * 3
