@@ -30,7 +30,7 @@ def health(
     """The figures by path during ``load``, whose requests ``found`` gets; also during a restart
     where ``agent``, the daemon's process, is one of this machine's.
 
-    Raises ``ClusterError`` when the engine does not come back.
+    Raises ``ClusterError`` when no engine runs there, or none comes back.
     """
     with asking(where) as asked:
         send(where, load, ask, found)
@@ -38,7 +38,9 @@ def health(
     if agent is not None:
         start_s = time.monotonic()
         with asking(where) as asked:
-            killed = _engines(agent)
+            killed = _engines(where, agent)
+            if not killed:
+                raise ClusterError(f"{where.url}: no engine was running that could be restarted")
             for engine in killed:
                 os.kill(engine, signal.SIGKILL)
             another_s, back_s = None, None
@@ -46,7 +48,7 @@ def health(
                 if time.monotonic() > start_s + BACK_S:
                     raise ClusterError(f"{where.url}: not ready {BACK_S:.0f} s after a restart")
                 time.sleep(PAUSE_S)
-                if another_s is None and _engines(agent) - killed:
+                if another_s is None and _engines(where, agent) - killed:
                     another_s = time.monotonic()
                 back_s = _back(asked[READY], another_s)
         said |= {"restart": _figures(asked), "restart_s": back_s - start_s}
@@ -88,8 +90,11 @@ def _figures(asked: Asked) -> Mapping[str, object]:
     }
 
 
-def _engines(agent: int) -> set[int]:
-    children = Path(f"/proc/{agent}/task/{agent}/children").read_text().split()
+def _engines(where: Where, agent: int) -> set[int]:
+    try:
+        children = Path(f"/proc/{agent}/task/{agent}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise ClusterError(f"{where.url}: the daemon is gone") from error
     return {int(child) for child in children if "prism_edge.engine.main" in arguments(int(child))}
 
 

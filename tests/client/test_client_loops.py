@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -13,11 +14,11 @@ import pytest
 from twin_daemon import serving
 
 from prism_edge.client.connection import Connection, Sent, Where
-from prism_edge.client.health import asking
+from prism_edge.client.health import asking, health
 from prism_edge.client.load import Load, send
 from prism_edge.client.loops import open_loop
 from prism_edge.client.made_up import as_pixels, made_up
-from prism_edge.errors import InputError, UnreachableError
+from prism_edge.errors import ClusterError, InputError, UnreachableError
 from prism_edge.serve.oip_client import Daemon, encode_request
 from prism_edge.serve.service import TensorInfo
 
@@ -111,6 +112,18 @@ def test_every_question_is_asked_at_least_once(where: Where) -> None:
     with asking(where) as asked:
         pass
     assert [one.status for sent in asked.values() for one in sent[:1]] == [200] * 3
+
+
+def test_a_daemon_without_an_engine_and_one_that_is_gone_are_said_to_be(where: Where) -> None:
+    load = Load(users=1, requests=1)
+    with subprocess.Popen(["sleep", "600"]) as agent:
+        try:
+            with pytest.raises(ClusterError, match="no engine was running"):
+                health(where, colours, load, agent.pid, [])
+        finally:
+            agent.kill()
+    with pytest.raises(ClusterError, match=f"{where.url}: the daemon is gone"):
+        health(where, colours, load, agent.pid, [])
 
 
 def test_no_answer_is_an_outcome() -> None:
