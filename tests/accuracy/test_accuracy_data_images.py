@@ -207,6 +207,22 @@ def test_imagenet_in_folders_of_synsets(seven: Model, tmp_path: Path) -> None:
     assert labels_of(tmp_path, named) == [6, 5, 4, 6, 5, 4]
 
 
+def test_a_limit_takes_some_of_every_folder_without_labels_too(ten: Model, tmp_path: Path) -> None:
+    for shade, folder in enumerate("abc"):
+        (tmp_path / folder).mkdir()
+        for k in (0, 1):
+            Image.new("RGB", (32, 32), (shade,) * 3).save(tmp_path / folder / f"{k}.png")
+
+    def shades() -> list[int]:
+        samples = read_samples(tmp_path, ten, batch=9, limit=4, labelled=False)
+        assert samples.labels is None
+        return [int(image[0, 0, 0]) for batch in samples.inputs for image in batch["pixel_values"]]
+
+    assert shades() == [0, 1, 2, 0]
+    Image.new("RGB", (32, 32), (9, 9, 9)).save(tmp_path / "0.png")  # no folders of classes, then
+    assert shades() == [9, 0, 0, 1]
+
+
 def test_imagenet_in_a_flat_folder_with_any_of_its_labels(seven: Model, flat: Path) -> None:
     with pytest.raises(InputError, match="a flat folder needs its labels"):
         read_samples(flat, seven, batch=4)

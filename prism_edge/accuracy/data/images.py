@@ -76,9 +76,9 @@ def read(source: Source) -> Samples:
     path = source.path
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
     labels = None
-    if source.labelled and files and all(file.parent != path for file in files):
+    if files and all(file.parent != path for file in files):
         names = sorted({file.parent.name for file in files})
-        numbers = class_numbers(source.model, names, str(path))
+        numbers = class_numbers(source.model, names, str(path)) if source.labelled else None
         files = in_turn(files)[: source.limit]
         if numbers is not None:
             by_name = dict(zip(names, numbers, strict=True))
