@@ -35,13 +35,13 @@ Looks = dict[Size, list[Tally]]  # block by block
 
 
 class Hearing(Rank):
-    """A rank whose rows are told to ``hears`` (block, rows [B,n,D], real [B,n] or None), which
-    gives the rows that arrive."""
+    """A rank whose rows, if anybody hears them, are told to ``hears`` (block, rows [B,n,D], real
+    [B,n] or None), which gives the rows that arrive."""
 
     hears: Callable[[int, Tensor, Tensor | None], Tensor]
 
     def arrived(self, exchange: Exchange, rows: Tensor, real: Tensor | None, index: int) -> Tensor:
-        return self.hears(index, rows, real)
+        return self.hears(index, rows, real) if self.layout.heard_by_any(self.number) else rows
 
 
 class Pass:

@@ -76,6 +76,16 @@ def test_codes_follow_what_was_sent_and_padding_is_not(tmp_path: Path) -> None:
     assert all(not torch.equal(new, old) for new, old in zip(after, before, strict=True))
 
 
+def test_rows_that_nobody_hears_are_none_of_the_codes(tmp_path: Path) -> None:
+    net, inputs = Net(causal=True), {"x": noise(3, 16, 32)}
+    look = trained_codes(net, tmp_path).judging(PLAN)
+    assert look is not None
+    answer(net, inputs, look)
+    assert [len(joined(messages).rows) for messages in look.met] == [3 * 8] * 4
+    first = net.blocks[0].inputs(inputs["x"])[:, :8].flatten(0, 1)  # the leader's are the last 8
+    assert torch.equal(joined(look.met[0]).rows, first)
+
+
 @pytest.mark.parametrize(
     ("plans", "said"),
     [
