@@ -19,6 +19,7 @@ from prism_edge.errors import PrismError, UnavailableError
 from prism_edge.serve.oip_client import Reply
 
 Found = TypeVar("Found")
+GRACE_S = 1.0  # after an interrupt, of all threads together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,8 @@ def feed(
 ) -> None:
     """Every item is told of once, answered or not, or ``dropped``.
 
-    After an interrupt nobody waits for what is under way.
+    After an interrupt nobody waits for what is under way, but for who is telling: Python may abort
+    where a thread still writes to stdout when it ends.
     """
     due: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
     free, lock = threading.Semaphore(pace.concurrency), threading.Lock()
@@ -106,20 +108,26 @@ def feed(
     for thread in threads:
         thread.start()
     start_s = time.monotonic()
-    for number, item in enumerate(items):
-        if pace.rate_hz is not None:
-            time.sleep(max(0.0, start_s + number / pace.rate_hz - time.monotonic()))
-        over = pace.seconds is not None and time.monotonic() >= start_s + pace.seconds
-        if number and over:
-            break
-        if free.acquire(blocking=pace.rate_hz is None):
-            due.put(item)
-        else:
-            dropped(item)
-    for _ in threads:
-        due.put(None)
-    for thread in threads:
-        thread.join()
+    complete = False
+    try:
+        for number, item in enumerate(items):
+            if pace.rate_hz is not None:
+                time.sleep(max(0.0, start_s + number / pace.rate_hz - time.monotonic()))
+            over = pace.seconds is not None and time.monotonic() >= start_s + pace.seconds
+            if number and over:
+                break
+            if free.acquire(blocking=pace.rate_hz is None):
+                due.put(item)
+            else:
+                dropped(item)
+        complete = True
+    finally:
+        for _ in threads:
+            due.put(None)
+        with lock:  # nobody is telling
+            until_s = time.monotonic() + GRACE_S
+        for thread in threads:
+            thread.join(None if complete else max(0.0, until_s - time.monotonic()))
 
 
 def said(results: Sequence[Result], dropped: int, seconds: float) -> str:

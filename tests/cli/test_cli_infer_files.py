@@ -162,6 +162,6 @@ def test_ctrl_c_prints_what_came_of_it(daemon: str, photos: Path) -> None:
         assert json.loads(process.stdout.readline())["plan"] == "split:p=2"
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert "1 answered, 0 failed, 0 dropped" in err
     assert "Traceback" not in err

@@ -113,6 +113,25 @@ def test_after_an_interrupt_nobody_waits() -> None:
     never.set()
 
 
+def test_an_interrupt_lets_who_is_telling_finish() -> None:
+    begun, interrupted, told = threading.Event(), threading.Event(), []
+
+    def items() -> Iterator[Item]:
+        yield Item(name="a", ask=always)
+        begun.wait()
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    def tell(result: Result) -> None:
+        begun.set()
+        interrupted.wait()
+        told.append(result.name)
+
+    with pytest.raises(KeyboardInterrupt):
+        feed(items(), tell, lambda item: None, Pace())
+    assert told == ["a"]
+
+
 def test_the_summary_counts_everything() -> None:
     def result(name: str, seconds: float, tries: int = 1, reply: Reply | None = OK) -> Result:
         return Result(name=name, seconds=seconds, tries=tries, reply=reply, error=None)
