@@ -5,11 +5,10 @@ Paths in it are relative to the file. ``deploy/cluster.example.toml`` is complet
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -222,11 +221,11 @@ class Settings:
         leader = self.board(self.leader)
         return (leader, *(board for board in self.boards if board is not leader))
 
-    def with_models(self, models: tuple[ModelSettings, ...]) -> Settings:
-        """These settings with more models; a name given again replaces the listed one."""
-        names = {model.name for model in models}
-        kept = tuple(model for model in self.models if model.name not in names)
-        return dataclasses.replace(self, models=kept + models)
+    def with_models(self, options: list[str]) -> Settings:
+        """These settings with the models of options; a name given again replaces the listed one."""
+        models = tuple(parse_model(text, self.models) for text in options)
+        kept = (old for old in self.models if old.name not in {new.name for new in models})
+        return replace(self, models=(*kept, *models))
 
 
 def single_board(models: tuple[ModelSettings, ...], serve: ServeSettings) -> Settings:
@@ -241,14 +240,16 @@ def single_board(models: tuple[ModelSettings, ...], serve: ServeSettings) -> Set
     )
 
 
-def parse_model(text: str) -> ModelSettings:
-    """The model of a ``NAME=DIR`` option; a bare directory is named after itself."""
+def parse_model(text: str, listed: tuple[ModelSettings, ...] = ()) -> ModelSettings:
+    """The model of a ``NAME=DIR`` option, with the limit of the listed one of that name; a bare
+    directory is named after itself."""
     name, equals, directory = text.partition("=")
     path = Path(directory if equals else text).expanduser().resolve()
     name = name if equals else path.name
     if not text or not name or (equals and not directory):
         raise SettingsError(f"--model {text!r}: expected NAME=DIR, e.g. vit=models/vit-base")
-    return ModelSettings(name=name, path=path)
+    limit = next((model.max_accuracy_drop for model in listed if model.name == name), None)
+    return ModelSettings(name=name, path=path, max_accuracy_drop=limit)
 
 
 def read_settings(path: Path) -> Settings:
@@ -262,9 +263,8 @@ def read_settings(path: Path) -> Settings:
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} cannot be read: {error}") from error
-    base = path.resolve().parent
     try:
-        return _settings(data, base)
+        return _settings(data, path.resolve().parent)
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from None
 
@@ -282,12 +282,12 @@ def _settings(data: dict[str, Any], base: Path) -> Settings:
     if not boards:
         raise SettingsError("no [[boards]] are listed; each needs name and address")
     name = typed("cluster", "name", cluster.get("name", "cluster"), str)
+    profiles = typed("cluster", "profiles", cluster.get("profiles", f"profiles/{name}"), str)
     return Settings(
         name=name,
         kind=typed("cluster", "kind", cluster.get("kind", "boards"), str),
         leader=typed("cluster", "leader", cluster.get("leader", boards[0].name), str),
-        profiles=base
-        / typed("cluster", "profiles", cluster.get("profiles", f"profiles/{name}"), str),
+        profiles=base / profiles,
         boards=boards,
         models=tuple(
             read_section(ModelSettings, "models", item, base) for item in listed(data, "models")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from prism_edge import mesh, sections
 from prism_edge import settings as module
 from prism_edge.errors import SettingsError
 from prism_edge.mesh import MeshSettings
+from prism_edge.schedule.aims import aim_of
 from prism_edge.settings import (
     BoardSettings,
     DeploySettings,
@@ -424,11 +426,14 @@ def test_a_model_option_without_a_part_is_refused(text: str) -> None:
 
 
 def test_a_model_given_again_replaces_the_listed_one() -> None:
-    one, two = (ModelSettings(name="m", path=Path(p)) for p in "xy")
-    other = ModelSettings(name="n", path=Path("z"))
+    """And keeps its limit: the policy would else take plans that it rules out."""
+    one = ModelSettings(name="m", path=Path("/x"), max_accuracy_drop=0.005)
+    other = ModelSettings(name="n", path=Path("/z"), max_accuracy_drop=0.1)
     settings = single_board((one, other), ServeSettings())
-    assert settings.with_models((two,)).models == (other, two)
-    assert settings.with_models(()).models == (one, other)
+    again = ModelSettings(name="m", path=Path("/y"), max_accuracy_drop=0.005)
+    assert settings.with_models(["m=/y"]).models == (other, again)
+    assert settings.with_models(["new=/y"]).models[-1].max_accuracy_drop is None
+    assert settings.with_models([]).models == (one, other)
 
 
 def test_a_board_alone_is_a_cluster_of_one() -> None:
@@ -456,8 +461,13 @@ def fields_of_settings() -> dict[str, set[str]]:
     return {"cluster": own - set(sections), **names}
 
 
+def shown(text: str) -> str:
+    """With the keys that have no default, which are shown in a comment."""
+    return re.sub(r"^# (max_accuracy_drop = )", r"\1", text, flags=re.MULTILINE)
+
+
 def keys_of(text: str) -> dict[str, set[str]]:
-    data = tomllib.loads(text)
+    data = tomllib.loads(shown(text))
     return {
         section: set().union(*(set(item) for item in (value if type(value) is list else [value])))
         for section, value in data.items()
@@ -475,12 +485,25 @@ def test_the_example_can_be_read_and_explains_every_key() -> None:
     found = read_settings(EXAMPLE)
     assert len(found.boards) == 2
     explained: set[str] = set()
-    for line in EXAMPLE.read_text(encoding="utf-8").splitlines():
+    for line in shown(EXAMPLE.read_text(encoding="utf-8")).splitlines():
         key, equals, rest = line.partition(" = ")
         if equals and "#" in rest:
             explained.add(key)
     wanted = set().union(*fields_of_settings().values()) - {"path"}
     assert explained >= wanted
+
+
+def test_a_budget_in_a_copy_of_the_example_binds_its_models(tmp_path: Path) -> None:
+    text = EXAMPLE.read_text(encoding="utf-8")
+    copy = text.replace("\nmax_accuracy_drop = inf ", "\nmax_accuracy_drop = 0.01 ")
+    found = read_settings(written(tmp_path, copy))
+    assert found.models
+    assert {aim_of(found).of(model.name).max_accuracy_drop for model in found.models} == {0.01}
+    # the control: with a limit of its own it is another
+    found = read_settings(
+        written(tmp_path, shown(copy).replace("_drop = 0.01   #", "_drop = 0.2 #"))
+    )
+    assert aim_of(found).of(found.models[0].name).max_accuracy_drop == 0.2
 
 
 def test_the_example_shows_the_defaults_of_the_daemon() -> None:

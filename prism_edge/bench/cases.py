@@ -71,7 +71,7 @@ def find_models(
     found: list[ModelSettings] = []
     for name in names:
         if "=" in name:
-            found.append(parse_model(name))
+            found.append(parse_model(name, tuple(listed)))
         elif name in known:
             found.append(known[name])
         elif name in SIZES:

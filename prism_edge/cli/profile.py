@@ -73,10 +73,10 @@ def profile(
     from prism_edge.profile.session import profile_cluster
     from prism_edge.profile.sweep import Wish
     from prism_edge.schedule.doubt import doubts
-    from prism_edge.settings import parse_model, read_settings
+    from prism_edge.settings import read_settings
     from prism_edge.tables.log import LOG
 
-    settings = read_settings(cluster).with_models(tuple(parse_model(text) for text in model or ()))
+    settings = read_settings(cluster).with_models(model or [])
     if not settings.models:
         raise SettingsError("no model to measure; give --model NAME=DIR or list [[models]]")
     wish = Wish(

@@ -38,16 +38,15 @@ def serve(
 
     from prism_edge.errors import SettingsError
     from prism_edge.serve.daemon import serve as run
-    from prism_edge.settings import ServeSettings, parse_model, read_settings, single_board
+    from prism_edge.settings import ServeSettings, read_settings, single_board
 
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    models = tuple(parse_model(text) for text in model or ())
     settings = read_settings(cluster) if cluster else single_board((), ServeSettings())
-    settings = settings.with_models(models)
+    settings = settings.with_models(model or [])
     if not settings.models:
         raise SettingsError("no model to serve; give --model NAME=DIR or list [[models]]")
     changes = {key: value for key, value in (("host", host), ("port", port)) if value is not None}

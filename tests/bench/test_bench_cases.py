@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,13 @@ def test_models_are_listed_given_or_made(tmp_path: Path) -> None:
         ("x", tmp_path),
     ]
     assert made == ("gpt2",)
+
+
+def test_a_listed_model_given_elsewhere_keeps_its_limit(tmp_path: Path) -> None:
+    (found,), _ = find_models(
+        [f"mine={tmp_path}"], [replace(MINE, max_accuracy_drop=0.01)], tmp_path
+    )
+    assert (found.path, found.max_accuracy_drop) == (tmp_path, 0.01)
 
 
 def test_a_listed_model_hides_a_size_of_that_name(tmp_path: Path) -> None:
