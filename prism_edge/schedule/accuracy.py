@@ -14,8 +14,8 @@ AGAINST_EXACT = frozenset({"agreement", "cosine_to_exact"})  # the exact model's
 
 
 def worst_drops(rows: Iterable[AccuracyRow], model: str) -> dict[str, float]:
-    """By plan text, the most its accuracy may lie below the exact model's: at the bad end of its
-    interval, over all data sets.
+    """By the text of a plan's part that approximates, the most its accuracy may lie below the exact
+    model's: at the bad end of its interval, over all data sets and plans with that part.
 
     A data set with a measured drop says that. Any other, as tables from elsewhere have it, says
     what the worst of its metrics lies below that of ``local`` there.
@@ -30,7 +30,8 @@ def worst_drops(rows: Iterable[AccuracyRow], model: str) -> dict[str, float]:
         exact = {row.metric: row.value for row in by_data.get((dataset, str(LOCAL)), ())}
         for drop in measured or ([] if plan == str(LOCAL) else _below(mine, exact)):
             if drop is not None:
-                drops[plan] = max(drop, drops.get(plan, drop))
+                part = str(approximating(Plan.parse(plan)))
+                drops[part] = max(drop, drops.get(part, drop))
     return drops
 
 
@@ -57,9 +58,7 @@ def approximating(plan: Plan) -> Plan:
 def drop_of(plan: Plan, drops: Mapping[str, float]) -> float | None:
     """The most that ``plan`` may lose; None when it was never measured. An exact one loses what
     local does, which is something only against another model."""
-    if plan.exact:
-        return drops.get(str(LOCAL))
-    return drops.get(str(approximating(plan)), drops.get(str(plan)))
+    return drops.get(str(LOCAL if plan.exact else approximating(plan)))
 
 
 def too_inaccurate(plan: Plan, drops: Mapping[str, float], limit: float | None) -> str | None:

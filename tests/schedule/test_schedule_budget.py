@@ -16,7 +16,7 @@ from world import World
 
 from prism_edge.decision_map.grid import grid
 from prism_edge.plan import Plan
-from prism_edge.schedule.accuracy import approximating, worst_drops
+from prism_edge.schedule.accuracy import approximating, drop_of, worst_drops
 from prism_edge.schedule.candidates import candidates
 from prism_edge.schedule.cost import Prediction, costs_of
 from prism_edge.schedule.events import Aim
@@ -167,6 +167,20 @@ def test_a_hybrid_loses_what_its_approximating_part_does() -> None:
         found = choose(costs, batch=3, tokens=197, aim=Aim(max_accuracy_drop=limit))
         known = {item.plan for item in found.considered if isinstance(item, Prediction)}
         assert (hybrid in known) == expected
+
+
+def test_a_hybrid_and_its_approximating_part_are_judged_by_the_rows_of_both() -> None:
+    """As the same computing they have one drop: the worst over rows and data sets."""
+    hybrid = Plan.parse("split+prism:p=2,l=1,dtype=fp16")
+    prism = approximating(hybrid)
+    for worse, better in ((hybrid, prism), (prism, hybrid)):
+        for dataset in (0, 1):
+            rows = [
+                row(worse, 0, "drop", 0.01, ci_low=0.0, ci_high=0.03),
+                row(better, dataset, "drop", 0.0, ci_low=0.0, ci_high=0.004),
+            ]
+            drops = worst_drops(rows, "net")
+            assert drop_of(hybrid, drops) == drop_of(prism, drops) == 0.03
 
 
 def test_where_the_model_itself_lost_too_much_it_is_said() -> None:
