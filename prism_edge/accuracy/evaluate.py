@@ -5,6 +5,7 @@ All plans see the same batches. Letters: S samples, B of a batch, N tokens, C cl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -48,6 +49,12 @@ class Evaluated:
     plan: Plan
     scores: tuple[Score, ...]
     wire_bytes: float
+
+    @property
+    def finite(self) -> bool:
+        """Whether every score and its interval are numbers; fp16 overflows."""
+        said = [end for score in self.scores for end in (score.value, score.low, score.high)]
+        return all(math.isfinite(number) for number in said if number is not None)
 
 
 def evaluate(

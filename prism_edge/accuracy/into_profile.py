@@ -10,6 +10,7 @@ from prism_edge import tables
 from prism_edge.accuracy.evaluate import Evaluated
 from prism_edge.errors import SettingsError
 from prism_edge.families.checkpoint import fingerprint
+from prism_edge.schedule.accuracy import DROP
 from prism_edge.tables import AccuracyRow, Profile
 from prism_edge.tables.rows import measured_against
 
@@ -37,8 +38,9 @@ def with_scores(
 ) -> Profile:
     """The profile with these scores of a model on a data set in the place of earlier ones.
 
-    Plans that were evaluated before and not now keep theirs, unless those were against another
-    reference: drops from two models cannot be compared.
+    Plans that were evaluated before and not now keep theirs, if those say the drop itself (others
+    are held against ``local``'s, which are of other samples now) and against the same reference:
+    drops from two models cannot be compared. A plan with a score that is no number gets none.
     """
     rows = [
         AccuracyRow(
@@ -52,17 +54,17 @@ def with_scores(
             ci_high=score.high,
         )
         for each in found
+        if each.finite
         for score in each.scores
     ]
     conditions, key = dict(profile.conditions), measured_against(model, dataset)
     before = conditions.pop(key, None)
     if reference is not None:
         conditions[key] = f"{reference.resolve().name} ({fingerprint(reference)})"
-    plans = {row.plan for row in rows}
-    kept = [
-        row
-        for row in profile.accuracy
-        if (row.model, row.dataset) != (model, dataset)
-        or (row.plan not in plans and conditions.get(key) == before)
-    ]
+    here, now = (model, dataset), {str(each.plan) for each in found}
+    stay: set[str] = set()
+    if conditions.get(key) == before:
+        drops = [row for row in profile.accuracy if row.metric == DROP]
+        stay = {row.plan for row in drops if (row.model, row.dataset) == here} - now
+    kept = [row for row in profile.accuracy if (row.model, row.dataset) != here or row.plan in stay]
     return replace(profile, accuracy=(*kept, *rows), conditions=conditions)

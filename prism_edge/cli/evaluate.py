@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -95,6 +96,9 @@ def evaluate(
     if profile is not None:
         tables = profile_of(profile, called, model)  # as it is by now
         write(profile, with_scores(tables, called, samples.name, found, reference))
+        for each in found:
+            if not each.finite:
+                print(f"{each.plan}: a score is no number, so none is kept", file=sys.stderr)
     if plot is not None:
         _draw(plot, f"{called} on {samples.name}", found)
 

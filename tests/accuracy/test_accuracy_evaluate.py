@@ -6,6 +6,7 @@ The model is small and random: what it says is nothing, but every plan's answer 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from typer.testing import CliRunner
 from prism_edge import tables
 from prism_edge.accuracy.data import read_samples
 from prism_edge.accuracy.evaluate import Evaluated, evaluate
+from prism_edge.accuracy.into_profile import with_scores
+from prism_edge.accuracy.scores import Score
 from prism_edge.cli import app
 from prism_edge.errors import InputError, ModelError, PlanError, SettingsError
 from prism_edge.families import load
@@ -175,6 +178,47 @@ def profiled(model: Path) -> Profile:
     lab = tables.read(Path(__file__).parents[2] / "profiles" / "lab")
     (entry,) = (entry for entry in lab.models if entry.name == "vit-b16")
     return replace(lab, models=(replace(entry, fingerprint=fingerprint(model)),))
+
+
+def scored(plan: str, *found: tuple[str, float]) -> Evaluated:
+    return Evaluated(
+        plan=Plan.parse(plan),
+        scores=tuple(Score(metric=m, value=v, n=9, low=None, high=None) for m, v in found),
+        wire_bytes=0.0,
+    )
+
+
+def test_rows_that_need_another_local_do_not_stay(vit: Path) -> None:
+    """Without a drop of its own a plan is held against local's row, now of other samples."""
+    bare, paired = (
+        AccuracyRow(
+            model="vit-b16",
+            plan=f"prism:p=2,l={n},dtype=fp32",
+            dataset="d",
+            metric=m,
+            value=0.1,
+            n=9,
+        )
+        for n, m in ((1, "accuracy"), (2, "drop"))
+    )
+    elsewhere = replace(bare, dataset="other")
+    before = replace(profiled(vit), accuracy=(bare, paired, elsewhere))
+    after = with_scores(before, "vit-b16", "d", [scored("local", ("accuracy", 0.2))], None)
+    assert after.accuracy[:-1] == (paired, elsewhere)
+    assert after.accuracy[-1].plan == "local"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_plan_that_overflows_has_no_rows_and_spoils_no_others(vit: Path, value: float) -> None:
+    """Nor those of before: it counts as never measured."""
+    text = "prism:p=2,l=1,dtype=fp16"
+    drops = [scored("local", ("perplexity", 3.0)), scored(text, ("perplexity", 4.0), ("drop", 1.0))]
+    profile = with_scores(replace(profiled(vit), accuracy=()), "vit-b16", "d", drops, None)
+    assert {row.plan for row in profile.accuracy} == {"local", text}
+    drops[1] = scored(text, ("perplexity", value), ("drop", value))
+    assert [each.finite for each in drops] == [True, False]
+    profile = with_scores(profile, "vit-b16", "d", drops, None)
+    assert {row.plan for row in profile.accuracy} == {"local"}
 
 
 def test_the_command_prints_rows_and_fills_a_profile(
