@@ -80,7 +80,7 @@ def _allowances(profile: Profile, aim: Aim) -> Iterator[Allowance]:
                     model=model,
                     plan=text,
                     drop=drop_of(plan, drops),
-                    out=too_inaccurate(plan, drops, limit),
+                    out="exact plans only" if aim.exact else too_inaccurate(plan, drops, limit),
                 )
 
 

@@ -111,3 +111,5 @@ def test_a_budget_says_of_every_plan_that_approximates_whether_it_may_be_taken()
     (never,) = costs(replace(known, accuracy=()), Aim(drops=(("vit-b16", 0.03),))).budget
     assert never.drop is None
     assert "never measured" in str(never.out)
+    exact = costs(measured, Aim(exact=True, max_accuracy_drop=0.03)).budget
+    assert {row.out for row in exact} == {"exact plans only"}
