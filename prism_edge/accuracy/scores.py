@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +59,12 @@ class Metric:
             low, high = tango(lost, won, self.n)
             return Score(metric=DROP, value=(lost - won) / self.n, n=self.n, low=low, high=high)
         sign = -1 if self.less else 1
-        return over_samples(DROP, self.n, lambda i: sign * (exact.of(i) - self.of(i)))
+        found = over_samples(DROP, self.n, lambda i: sign * (exact.of(i) - self.of(i)))
+        if found.low is None or found.high is None:
+            return found
+        # drawings that are all alike say nothing of the next sample, as too few of them are
+        alike = math.isclose(found.low, found.high, abs_tol=1e-12)
+        return replace(found, low=None, high=None) if alike else found
 
 
 def hit(name: str, hits: npt.NDArray[np.bool_]) -> Metric:

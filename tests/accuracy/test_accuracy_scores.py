@@ -85,6 +85,22 @@ def test_one_sample_has_no_interval() -> None:
     assert (score.low, score.high) == (None, None)
 
 
+def test_a_drop_of_which_no_drawing_differs_has_no_end() -> None:
+    """So that the policy has it as not measured: five samples alike are no proof."""
+    labels = np.array([0, 1, 0, 1, 1])
+    logits = 2 * np.eye(2)[labels]
+    nll, tokens = np.arange(1.0, 6.0), np.full(5, 4)
+    for metric in (
+        *classification(logits, labels)[1:],
+        *regression(logits[:, 1], labels + 0.1),
+        *language(nll, tokens),
+    ):
+        drop = metric.drop(metric)
+        assert (drop.value, drop.low, drop.high) == (0, None, None), metric.name
+    (other,), (exact,) = language(nll + np.eye(5)[0], tokens), language(nll, tokens)
+    assert other.drop(exact).high is not None  # the control: one differs
+
+
 def test_a_drop_is_of_the_same_samples() -> None:
     """So it is known much better than either accuracy."""
     exact = DRAW.random(1000) < 0.9
