@@ -122,10 +122,6 @@ class Layout:
         place = self.order.index(rank)
         return self.order[:place] + (() if self.shape.causal else self.order[place + 1 :])
 
-    def heard_by_any(self, rank: int) -> bool:
-        """False for the last rank of a causal model, and for one alone."""
-        return any(rank in self.hears(other) for other in range(self.ranks))
-
     def segments(self, rank: int, block: int = 0) -> tuple[int, ...]:
         """Sizes of the segments of ``rank`` that are known to others at ``block``."""
         sizes = self.announced[self.known_since(block)]
@@ -198,8 +194,8 @@ class Layout:
     def macs(self, rank: int, block: int = 0) -> int:
         """Multiply-accumulates of one sample in one full block on ``rank``; under astra the search
         for the codes it sends, k of D values for each of its tokens, is one more product."""
-        k = self.plan.k if self.plan.k and self.heard_by_any(rank) else 0
-        search = self.parts[rank] * k * self.shape.width
+        sent = any(rank in self.hears(other) for other in range(self.ranks))
+        search = self.parts[rank] * self.plan.k * self.shape.width if sent and self.plan.k else 0
         return block_macs(self.shape, self.own[rank], self.known(rank, block)) + search
 
 

@@ -41,7 +41,9 @@ class Hearing(Rank):
     hears: Callable[[int, Tensor, Tensor | None], Tensor]
 
     def arrived(self, exchange: Exchange, rows: Tensor, real: Tensor | None, index: int) -> Tensor:
-        return self.hears(index, rows, real) if self.layout.heard_by_any(self.number) else rows
+        layout = self.layout  # the last rank of a causal model is heard by nobody
+        heard = any(self.number in layout.hears(other) for other in range(layout.ranks))
+        return self.hears(index, rows, real) if heard else rows
 
 
 class Pass:
