@@ -7,9 +7,7 @@ way back, and what no family asks for stays as it was.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +15,11 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from prism_edge.errors import ModelError
 from prism_edge.families import build, read
 from prism_edge.families.checkpoint import Checkpoint
 from prism_edge.families.model import Model
 from prism_edge.families.weights import Weights
+from prism_edge.families.whole_file import write
 
 WEIGHTS = "model.safetensors"
 # what a model directory holds besides weights: settings, tokenizer, vocabulary
@@ -100,24 +98,3 @@ class Trainable:
             if leaf.shape == before.shape and torch.equal(self._files[name], before):
                 return leaf
         return None
-
-
-def write(path: Path, content: bytes) -> None:
-    """The file holds ``content``, all of it or what it held before.
-
-    Raises ``ModelError`` when it cannot be written.
-    """
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise ModelError(
-            f"{path}: cannot be written ({error.strerror}); what was there is whole: put it right, "
-            f"and the same command goes on"
-        ) from error

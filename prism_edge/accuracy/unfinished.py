@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from typing import Any
 import torch
 
 from prism_edge.accuracy.finetune import Finetune
-from prism_edge.accuracy.trainable import Trainable, write
+from prism_edge.accuracy.trainable import Trainable
 from prism_edge.errors import ModelError, SettingsError
+from prism_edge.families.codebook_file import read_codebooks
+from prism_edge.families.whole_file import write
 
 STATE, ABOUT = "finetune.state", "finetuned.json"
 COPIES = 2 * (1 + 3)  # of what is trained: weights and state (with two moments), each twice
@@ -60,6 +63,8 @@ def open_run(out: Path, run: Finetune, trained: Trainable, asked: dict[str, Any]
             f"to go on, or another --out"
         )
     run.restore(found)
+    if run.best_step == run.step and not math.isinf(run.best) and not _of_one_look(out, run):
+        _save_best(out, run, trained, asked)
 
 
 def keep(
@@ -67,8 +72,7 @@ def keep(
 ) -> None:
     """What the run has reached is on disk, its weights too where they are the best so far."""
     if better:
-        trained.save(out)
-        run.codes.save(out, asked["seed"])
+        _save_best(out, run, trained, asked)
     about = {
         **asked,
         "steps_done": run.step,
@@ -93,6 +97,21 @@ def about_run(out: Path) -> dict[str, Any]:
     """What ``out`` says of the weights there."""
     found: dict[str, Any] = json.loads((out / ABOUT).read_text(encoding="utf-8"))
     return found
+
+
+def _save_best(out: Path, run: Finetune, trained: Trainable, asked: dict[str, Any]) -> None:
+    trained.save(out)
+    run.codes.save(out, asked["seed"])
+
+
+def _of_one_look(out: Path, run: Finetune) -> bool:
+    """False where a kill came between weights and codes, which were both better ones."""
+    try:
+        for size in run.codes.codes:
+            read_codebooks(out, *size)
+    except ModelError:
+        return False
+    return True
 
 
 def _check_room(out: Path, trained: Trainable) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from prism_edge.errors import ModelError
 from prism_edge.families.checkpoint import fingerprint, read_config
+from prism_edge.families.whole_file import write
 from prism_edge.tensors.codebook import Codebooks
 
 FORMAT = "prism-edge codebooks 1"
@@ -80,15 +80,8 @@ def write_codebooks(directory: Path, codebooks: Codebooks, fitted: Fitted) -> Pa
         "seed": fitted.seed,
         "relative_error": [round(error, 6) for error in fitted.relative_error],
     }
-    partial = path.with_suffix(f".partial-{os.getpid()}")
     tables = codebooks.tables.float().cpu().contiguous()
-    try:
-        partial.write_bytes(save({"tables": tables}, {ABOUT: json.dumps(about)}))
-        partial.replace(path)
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be written ({error})") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    write(path, save({"tables": tables}, {ABOUT: json.dumps(about)}))
     return path
 
 

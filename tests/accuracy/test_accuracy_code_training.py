@@ -21,7 +21,8 @@ from prism_edge.accuracy.finetune import Finetune, Recipe, State
 from prism_edge.accuracy.plan_family import PlanFamily
 from prism_edge.accuracy.pools import pooled, split
 from prism_edge.accuracy.trainable import Trainable
-from prism_edge.errors import PlanError
+from prism_edge.accuracy.unfinished import keep, open_run
+from prism_edge.errors import ModelError, PlanError
 from prism_edge.families.codebook_file import Fitted, read_codebooks, write_codebooks
 from prism_edge.families.model import Tensors
 from prism_edge.plan import Plan
@@ -193,3 +194,24 @@ def test_only_codes_that_held_samples_met_are_reported(tmp_path: Path) -> None:
     assert len(run.usage_before) == 1
     assert run.usage_before.keys() == run.usage.keys()
     assert run.codes.usage.keys() == {"g=4,k=8", "g=8,k=8"}  # the fit's errors, for the files
+
+
+def test_a_kill_between_weights_and_codes_is_put_right(tmp_path: Path) -> None:
+    out, asked = tmp_path / "out", {"seed": 3}
+
+    def content() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in out.iterdir()}
+
+    trained = bert(tmp_path)
+    run = begin(trained, tmp_path, 5)
+    open_run(out, run, trained, asked)
+    run.run(lambda *_: None, lambda b: keep(out, run, trained, asked, better=b), lambda: True)
+    whole = content()
+    with torch.no_grad():
+        trained.leaves["encoder.layer.0.output.dense.bias"].add_(1)
+    trained.save(out)  # and the codes were still to come
+    with pytest.raises(ModelError, match="fitted to model"):
+        read_codebooks(out, 4, 8)
+    again = bert(tmp_path)
+    open_run(out, begin(again, tmp_path, 5), again, asked)
+    assert content() == whole
