@@ -221,6 +221,21 @@ def test_a_plan_that_overflows_has_no_rows_and_spoils_no_others(vit: Path, value
     assert {row.plan for row in profile.accuracy} == {"local"}
 
 
+def test_the_command_says_which_plan_overflows(tmp_path: Path) -> None:
+    config, weights = checkpoints.bert()
+    weights["embeddings.LayerNorm.weight"] *= 1e6  # more than fp16 holds
+    model = checkpoints.write(tmp_path / "bert", config, weights)
+    np.savez(tmp_path / "ids.npz", input_ids=DRAW.integers(5, 50, size=(4, 12)))
+    tables.write(tmp_path / "profile", replace(profiled(model), accuracy=()))
+    command = ["evaluate", "--model", str(model), "--data", str(tmp_path / "ids.npz")]
+    command += ["--plans", "prism:p=2,l=1,dtype=fp16;prism:p=2,l=1", "--name", "vit-b16"]
+    done = RUN.invoke(app, [*command, "--profile", str(tmp_path / "profile")])
+    assert done.exit_code == 0, done.output
+    assert "prism:p=2,l=1,dtype=fp16: a score is no number" in done.output
+    kept = {row.plan for row in tables.read(tmp_path / "profile").accuracy}
+    assert kept == {"local", "prism:p=2,l=1,dtype=fp32"}
+
+
 def test_the_command_prints_rows_and_fills_a_profile(
     vit: Path, images: Path, tmp_path: Path
 ) -> None:
