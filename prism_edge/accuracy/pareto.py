@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from prism_edge.accuracy.evaluate import Evaluated
+from prism_edge.errors import InputError
 from prism_edge.palette import MARKS, css, method_of
 from prism_edge.report import units
 from prism_edge.report.canvas import add_axes, draw, tone
@@ -36,7 +37,12 @@ class Spot:
 
 
 def spots(found: Sequence[Evaluated]) -> tuple[str, list[Spot]]:
-    """The first metric that the exact model has, and every plan's: by bytes. Pure."""
+    """The first metric that the exact model has, and every plan's: by bytes. Pure.
+
+    Raises ``InputError`` when it has none.
+    """
+    if not found[0].scores:
+        raise InputError(f"{found[0].plan} has no score that could be drawn; give data with labels")
     metric = found[0].scores[0].metric
     sign = -1 if metric in LESS_IS_BETTER else 1
     scored = sorted(

@@ -59,6 +59,8 @@ def codebook(
         raise SettingsError(f"--tap {tap!r}: allowed are {' and '.join(TAPS)}")
     if bool(steps) != (out is not None):
         raise SettingsError("--steps and --out go together: training makes a model of its own")
+    if steps and force:
+        raise SettingsError("--force replaces a file beside --model; --steps leaves that as it is")
     if out is not None:
         from prism_edge.accuracy.finetune import Recipe
         from prism_edge.cli.finetune import train

@@ -13,6 +13,8 @@ from prism_edge.errors import PrismError, SettingsError
 from prism_edge.plan import Plan
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from prism_edge.accuracy.evaluate import Evaluated
 
 
@@ -77,6 +79,7 @@ def evaluate(
     from prism_edge.profile.progress import progress_on
     from prism_edge.tables import write
 
+    draw = None if plot is None else _drawing(plot)
     called = name or model.resolve().name
     if profile is not None:
         profile_of(profile, called, model)
@@ -99,8 +102,8 @@ def evaluate(
         for each in found:
             if not each.finite:
                 print(f"{each.plan}: a score is no number, so none is kept", file=sys.stderr)
-    if plot is not None:
-        _draw(plot, f"{called} on {samples.name}", found)
+    if draw is not None:
+        draw(f"{called} on {samples.name}", found)
 
 
 def _rows(found: list[Evaluated]) -> list[dict[str, object]]:
@@ -133,15 +136,20 @@ def _table(found: list[Evaluated]) -> list[str]:
     return lines
 
 
-def _draw(plot: Path, title: str, found: list[Evaluated]) -> None:
+def _drawing(plot: Path) -> Callable[[str, list[Evaluated]], None]:
+    """What draws a title and scores into the file."""
     try:
         from prism_edge.accuracy.pareto import page, picture
     except ModuleNotFoundError as error:
         raise PrismError(
             f"--plot needs {error.name}, which is not installed: pip install 'prism-edge[report]'"
         ) from error
-    drawn = picture(title, found) if plot.suffix == ".png" else page(title, found).encode()
-    try:
-        plot.write_bytes(drawn)
-    except OSError as error:
-        raise PrismError(f"--plot {plot}: cannot be written ({error.strerror})") from error
+
+    def draw(title: str, found: list[Evaluated]) -> None:
+        drawn = picture(title, found) if plot.suffix == ".png" else page(title, found).encode()
+        try:
+            plot.write_bytes(drawn)
+        except OSError as error:
+            raise PrismError(f"--plot {plot}: cannot be written ({error.strerror})") from error
+
+    return draw

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import checkpoints
@@ -13,7 +16,7 @@ from prism_edge.accuracy.evaluate import Evaluated
 from prism_edge.accuracy.pareto import page, picture, spots
 from prism_edge.accuracy.scores import Score
 from prism_edge.cli import app
-from prism_edge.errors import SettingsError
+from prism_edge.errors import InputError, SettingsError
 from prism_edge.plan import LOCAL, Plan
 
 
@@ -56,6 +59,11 @@ def test_the_best_are_those_that_nothing_cheaper_equals() -> None:
     assert [spot.best for spot in spots(less)[1]] == [False, True, True]
 
 
+def test_a_model_without_scores_has_no_figure() -> None:
+    with pytest.raises(InputError, match="local has no score that could be drawn"):
+        spots([Evaluated(plan=LOCAL, scores=(), wire_bytes=0)])
+
+
 def test_the_page_follows_the_readers_colours_and_shows_every_number() -> None:
     text = page("<vit> on digits", FOUND)
     assert "&lt;vit&gt; on digits" in text
@@ -78,3 +86,25 @@ def test_the_command_draws(tmp_path: Path) -> None:
         assert (tmp_path / name).stat().st_size > 5000
     with pytest.raises(SettingsError, match=r"name a \.png or \.html"):
         raise CliRunner().invoke(app, [*command, "a.gif"]).exception or AssertionError
+
+
+def test_a_missing_matplotlib_is_said_before_anything_is_run(tmp_path: Path) -> None:
+    model = checkpoints.write(tmp_path / "model", *checkpoints.vit())
+    np.savez(tmp_path / "a.npz", pixel_values=np.zeros((2, 3, 32, 32), np.uint8))
+    missing = tmp_path / "first" / "matplotlib"
+    missing.mkdir(parents=True)
+    (missing / "__init__.py").write_text(
+        "raise ModuleNotFoundError('No module named matplotlib', name='matplotlib')"
+    )
+    command = ["evaluate", "--model", model, "--data", tmp_path / "a.npz", "--plans", "local"]
+    done = subprocess.run(
+        [sys.executable, "-m", "prism_edge", *command, "--plot", tmp_path / "a.png"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(missing.parent)},
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "needs matplotlib, which is not installed: pip install 'prism-edge[report]'" in (
+        done.stderr
+    )

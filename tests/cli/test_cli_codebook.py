@@ -172,6 +172,7 @@ def test_with_steps_a_model_is_made_that_was_trained_with_its_codes(
         (["--g", "4", "--k", "1"], 2, "--k"),
         (["--g", "4", "--tap", "beside"], 2, "--tap 'beside': allowed are after and before"),
         (["--g", "4", "--steps", "3"], 2, "--steps and --out go together"),
+        (["--g", "4", "--steps", "3", "--out", "o", "--force"], 2, "--force replaces a file"),
         (["--g", "4", "--data", "none.npz"], 1, "none.npz: no such file"),
         (["--g", "4", "--model", "nowhere"], 1, "nowhere does not exist"),
     ],
