@@ -19,7 +19,6 @@ from prism_edge.errors import PrismError, UnavailableError
 from prism_edge.serve.oip_client import Reply
 
 Found = TypeVar("Found")
-GRACE_S = 1.0  # after an interrupt, of all threads together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,16 +90,19 @@ def feed(
 ) -> None:
     """Every item is told of once, answered or not, or ``dropped``.
 
-    After an interrupt nobody waits for what is under way, but for who is telling: Python may abort
-    where a thread still writes to stdout when it ends.
+    After an interrupt nobody waits for what is under way, and nothing is told of any more: Python
+    may abort where a thread still writes to stdout when it ends.
     """
     due: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
     free, lock = threading.Semaphore(pace.concurrency), threading.Lock()
+    interrupted = False
 
     def serve() -> None:
         while (item := due.get()) is not None:
             result = answer(item, 0 if pace.rate_hz else pace.retries)
             with lock:
+                if interrupted:
+                    return
                 tell(result)
             free.release()
 
@@ -108,7 +110,6 @@ def feed(
     for thread in threads:
         thread.start()
     start_s = time.monotonic()
-    complete = False
     try:
         for number, item in enumerate(items):
             if pace.rate_hz is not None:
@@ -120,14 +121,14 @@ def feed(
                 due.put(item)
             else:
                 dropped(item)
-        complete = True
-    finally:
         for _ in threads:
             due.put(None)
-        with lock:  # nobody is telling
-            until_s = time.monotonic() + GRACE_S
         for thread in threads:
-            thread.join(None if complete else max(0.0, until_s - time.monotonic()))
+            thread.join()
+    except BaseException:
+        with lock:
+            interrupted = True
+        raise
 
 
 def said(results: Sequence[Result], dropped: int, seconds: float) -> str:

@@ -89,7 +89,14 @@ def follow(
     over: threading.Event,
 ) -> None:
     """``say`` hears board and text of what comes after the cursors, until ``over`` is set or
-    Ctrl-C. A board that is lost is said to be, and asked again."""
+    Ctrl-C, and nothing afterwards: Python may abort where a thread still writes to stdout when it
+    ends. A board that is lost is said to be, and asked again."""
+    saying = threading.Lock()
+
+    def tell(board: str, text: str) -> None:
+        with saying:
+            if not over.is_set():
+                say(board, text)
 
     def watch(board: BoardSettings) -> None:
         cursor, lost = cursors.get(board.name), ""
@@ -100,11 +107,11 @@ def follow(
                         page = read_page(runner, after=cursor, count=0)
                         cursor, lost = page.cursor or cursor, ""
                         for line in page.lines:
-                            say(line.board, f"{line.at} {line.text}")
+                            tell(line.board, f"{line.at} {line.text}")
             except ClusterError as error:
                 if str(error) != lost:
                     lost = str(error)
-                    say(board.name, f"{error}; trying again every {_AGAIN_S:g} s")
+                    tell(board.name, f"{error}; trying again every {_AGAIN_S:g} s")
                 over.wait(_AGAIN_S)
 
     watchers = [threading.Thread(target=watch, args=(board,), daemon=True) for board in boards]
@@ -114,4 +121,5 @@ def follow(
         for watcher in watchers:
             watcher.join()
     finally:
-        over.set()
+        with saying:
+            over.set()
