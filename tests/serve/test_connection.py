@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import socket
 import sys
@@ -28,6 +29,13 @@ from prism_edge.serve.tls import trusting
 
 if sys.version_info < (3, 11):  # whose asyncio never closes a TLS transport that was lost
     pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+    @pytest.fixture(autouse=True)
+    def collected() -> Iterator[None]:
+        """Nor in whichever test the collector would come to it."""
+        yield
+        gc.collect()
+
 
 SOON_S = 0.5
 NEVER_S = 3600.0
