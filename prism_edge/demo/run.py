@@ -220,6 +220,8 @@ def _mark(laptop: LocalHost, url: str, name: str) -> None:
 def _write_cluster(lab: Lab, path: Path, models: dict[str, Path]) -> None:
     """The lab's own settings, with the demo's models and tables beside them."""
     text = lab.cluster_toml.read_text(encoding="utf-8")
+    # full exchange of four images at 5 Mbit/s takes nearly the 30 s that a request has otherwise
+    text += "\n[serve]\ntimeout_s = 50\n"
     for name, directory in models.items():
         text += f'\n[[models]]\nname = "{name}"\npath = {json.dumps(str(directory.resolve()))}\n'
     path.write_text(text, encoding="utf-8")
